@@ -1,0 +1,8 @@
+# memtrace. `make` builds build/memtrace; `make help` lists the rest.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+include scripts/build.mk
+include scripts/test.mk
+include scripts/check.mk

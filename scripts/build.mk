@@ -1,0 +1,63 @@
+# Compiling and linking: BPF object, skeleton, the internal library, programs.
+CC      ?= gcc
+CLANG   ?= clang
+BPFTOOL ?= /usr/sbin/bpftool
+BUILD   ?= build
+VERSION := $(shell cat VERSION)
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+        -Wcast-qual -Wformat=2 -Wundef -Wvla
+comma := ,
+# SAN=1 builds everything in user space under ASan and UBSan.
+SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+OPT      ?= -O2 -g
+CFLAGS   += -std=gnu11 $(OPT) $(WARN) $(SANFLAGS)
+CPPFLAGS += -D_GNU_SOURCE -DMT_VERSION='"$(VERSION)"' -Iuser -Iuser/include -Ibpf -I$(BUILD)
+LDFLAGS  += $(SANFLAGS)
+LDLIBS   += -lbpf -lelf -lZydis -lz -lpthread
+
+BPF_SRC  := bpf/memtrace.bpf.c
+BPF_DEP  := $(wildcard bpf/*.h) vmlinux/vmlinux.h
+BPF_OBJ  := $(BUILD)/memtrace.bpf.o
+SKEL     := $(BUILD)/memtrace.skel.h
+
+CLI_SRC  := $(wildcard user/cli/*.c)
+LIB_SRC  := $(filter-out $(CLI_SRC),$(wildcard user/*/*.c))
+LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
+CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
+LIB      := $(BUILD)/libmemtrace-internal.a
+
+.PHONY: all clean help
+all: $(BUILD)/memtrace ## build build/memtrace
+
+$(BUILD)/memtrace: $(CLI_OBJ) $(LIB)
+	$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(LDLIBS)
+
+$(LIB): $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/%.o: %.c | $(SKEL)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# BPF_PROG names a ctx that most programs do not use: libbpf's macro, not our parameter.
+BPFFLAGS = -target bpf -mcpu=v3 -g -O2 -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter \
+           -D__TARGET_ARCH_x86 \
+           -Ivmlinux -Ibpf
+$(BPF_OBJ): $(BPF_SRC) $(BPF_DEP)
+	@mkdir -p $(@D)
+	$(CLANG) $(BPFFLAGS) -c -o $@.tmp $<
+	$(BPFTOOL) gen object $@ $@.tmp
+	@rm -f $@.tmp
+
+$(SKEL): $(BPF_OBJ)
+	$(BPFTOOL) gen skeleton $< name memtrace_bpf > $@.tmp && mv $@.tmp $@
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile scripts/*.mk | sed -E 's/:.*## /\t/' | expand -t 16
+
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)
