@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The one header that the BPF programs and user space share: what stands in
+ * the maps. Fixed-width types only; sizes are asserted, so that both sides
+ * agree whatever compiles them.
+ */
+#ifndef MT_ABI_H
+#define MT_ABI_H
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+/* Go's BySize table, runtime.MemStats: 61 classes, by usable size. */
+#define MT_BYSIZE 61
+/* Above BySize[60] = 18432: powers of two, the first holds (18432, 2^15]. */
+#define MT_LARGE_MIN_SHIFT 15
+#define MT_LARGE           35
+#define MT_CLASSES         (MT_BYSIZE + MT_LARGE) /* 96; the last one is open-ended */
+
+/* What one size class saw since the target's counts began. */
+struct mt_class_counts {
+	__u64 mallocs;     /* blocks allocated */
+	__u64 frees;       /* blocks freed */
+	__u64 alloc_bytes; /* usable bytes allocated */
+	__u64 free_bytes;  /* usable bytes freed */
+};
+
+enum mt_vm_call {
+	MT_VM_MMAP,
+	MT_VM_MUNMAP,
+	MT_VM_MREMAP,
+	MT_VM_BRK,
+	MT_VM_MADVISE,
+	MT_VM_CALLS,
+};
+
+/* One memory system call's flow. Failed calls count in `calls` and `failed`. */
+struct mt_vm_flow {
+	__u64 calls;
+	__u64 failed;
+	__u64 bytes;    /* page-rounded: mapped, unmapped, moved to, grown by, advised */
+	__u64 released; /* mremap and brk: bytes given back by shrinking */
+};
+
+/* Everything counted for one target; one per CPU, user space sums them. */
+struct mt_counters {
+	struct mt_class_counts cls[MT_CLASSES];
+	struct mt_vm_flow vm[MT_VM_CALLS];
+	__u64 failed;         /* allocations that returned NULL; no loss */
+	__u64 nested;         /* calls inside another allocation call; no loss */
+	__u64 internal;       /* the allocator's calls of itself; no loss */
+	__u64 failed_reads;   /* loss: block header unreadable */
+	__u64 failed_storage; /* loss: no room for a thread's frame */
+	__u64 unreturned;     /* loss: an entry whose return never came */
+	__u64 unknown_free;   /* loss: free of what no allocator of ours made */
+	__u64 events;         /* probe hits of this target */
+};
+
+#define MT_TARGET_EXITED 1u /* flag: the last thread is gone; count no more */
+
+/* How to read a block's size from its header; see the census notes. */
+enum mt_layout {
+	MT_LAYOUT_GLIBC = 0,     /* mapped blocks: chunk size - 16 */
+	MT_LAYOUT_GLIBC_243 = 1, /* mapped blocks: chunk size - 8 */
+};
+
+/* One traced process, keyed by its tgid in memtrace's pid namespace. */
+struct mt_target {
+	__u32 slot;    /* index into the counters map */
+	__u32 file_id; /* the allocator file that it is bound to */
+	__u32 layout;  /* enum mt_layout */
+	__u32 flags;   /* MT_TARGET_* */
+	__u64 brk;     /* page-rounded program break last seen, 0 unknown */
+	__u64 execs;   /* exec calls seen since the target was entered */
+	/* The address space as the last thread left it, in bytes; 0 unknown. */
+	__u64 exit_data;  /* VmData */
+	__u64 exit_stack; /* VmStk */
+	__u64 exit_brk;   /* size of the brk heap */
+};
+
+/* Allocation functions that may contain another one push a frame. */
+enum mt_kind {
+	MT_KIND_MALLOC = 1, /* malloc, calloc: a return probe only */
+	MT_KIND_FREE,
+	MT_KIND_REALLOC,
+	MT_KIND_REALLOCARRAY,
+	MT_KIND_MEMALIGN, /* returns the block: memalign, aligned_alloc, valloc, pvalloc */
+	MT_KIND_POSIX_MEMALIGN,
+};
+
+struct mt_frame {
+	__u64 sp;       /* stack pointer at the function's entry; 0: no frame */
+	__u64 ptr;      /* realloc: the old block; posix_memalign: where the result goes */
+	__u64 old_size; /* realloc: usable size of the old block */
+	__u64 request;  /* realloc: bytes asked for */
+	__u32 kind;     /* enum mt_kind */
+	__u32 nested;   /* calls seen inside */
+};
+
+/*
+ * A probe's cookie: which file it belongs to, what it probes, and where it
+ * stands in the allocator's own text, so that a caller's address tells whether
+ * the call is internal. Offsets that do not fit leave text_len 0: no check.
+ */
+#define MT_COOKIE_OFF_BITS 24
+#define MT_COOKIE_OFF_MASK ((1ull << MT_COOKIE_OFF_BITS) - 1)
+#define MT_COOKIE(file, kind, off, len)                                                            \
+	((__u64)(file) << 52 | (__u64)(kind) << 48 | (__u64)(off) << MT_COOKIE_OFF_BITS |          \
+	 (__u64)(len))
+#define MT_COOKIE_FILE(c) ((__u32)((c) >> 52))
+#define MT_COOKIE_KIND(c) ((__u32)((c) >> 48) & 0xf)
+#define MT_COOKIE_OFF(c)  ((c) >> MT_COOKIE_OFF_BITS & MT_COOKIE_OFF_MASK)
+#define MT_COOKIE_LEN(c)  ((c)&MT_COOKIE_OFF_MASK)
+
+/* Rare events of a process's life, by ring buffer. */
+enum mt_life_type { MT_LIFE_EXEC = 1 };
+
+struct mt_life {
+	__u32 type; /* enum mt_life_type */
+	__u32 tgid;
+};
+
+#ifdef __cplusplus
+#define MT_SIZE_ASSERT(type, size) static_assert(sizeof(type) == (size), #type)
+#else
+#define MT_SIZE_ASSERT(type, size) _Static_assert(sizeof(type) == (size), #type)
+#endif
+MT_SIZE_ASSERT(struct mt_class_counts, 32);
+MT_SIZE_ASSERT(struct mt_vm_flow, 32);
+MT_SIZE_ASSERT(struct mt_counters, 32 * MT_CLASSES + 32 * MT_VM_CALLS + 64);
+MT_SIZE_ASSERT(struct mt_target, 56);
+MT_SIZE_ASSERT(struct mt_frame, 40);
+MT_SIZE_ASSERT(struct mt_life, 8);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The maps and the read-only configuration; user space sizes them before load. */
+#ifndef MT_MAPS_BPF_H
+#define MT_MAPS_BPF_H
+
+/* clang-format off: the kernel's types come before what is written in terms of them */
+#include "vmlinux.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+/* clang-format on */
+
+#include "abi.h"
+
+/* Set before load: what the kernel's verifier then knows as constants. */
+const volatile bool mt_sleepable = false; /* programs may fault pages in */
+const volatile bool mt_func_ip = false;   /* bpf_get_func_ip works in return probes */
+const volatile __u64 mt_pidns_dev = 0;    /* memtrace's pid namespace; 0: the initial one */
+const volatile __u64 mt_pidns_ino = 0;
+const volatile __u32 mt_page_size = 4096;
+const volatile __u32 mt_cpus =
+	0; /* to zero at exec, helper since 5.19; 0: user space takes a base */
+
+/* Membership: a process is counted while it stands here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mt_target);
+} mt_targets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mt_counters);
+} mt_counters SEC(".maps");
+
+/* The open frame of a thread that is inside realloc, memalign and their kin. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct mt_frame);
+} mt_frames SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 * 1024);
+} mt_life SEC(".maps");
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The life of a target: a new image, and its end. */
+#ifndef MT_PROC_BPF_H
+#define MT_PROC_BPF_H
+
+#include "target.bpf.h"
+
+MT_INLINE void tell(__u32 type, __u32 tgid)
+{
+	struct mt_life *l = bpf_ringbuf_reserve(&mt_life, sizeof(*l), 0);
+
+	if (!l)
+		return;
+	l->type = type;
+	l->tgid = tgid;
+	bpf_ringbuf_submit(l, 0);
+}
+
+/* One CPU's counters of the slot; for bpf_loop. */
+static long zero_counters(__u32 cpu, __u32 *slot)
+{
+	__u64 *c = bpf_map_lookup_percpu_elem(&mt_counters, slot, cpu);
+
+	if (!c)
+		return 0;
+	for (__u32 i = 0; i < sizeof(struct mt_counters) / sizeof(*c); i++)
+		*(volatile __u64 *)&c[i] = 0; /* volatile: not a memset, which BPF has not */
+	return 0;
+}
+
+/*
+ * A new image counts from 0. No other thread is left at this point, so nothing
+ * counts meanwhile.
+ */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(mt_proc_exec)
+{
+	struct mt_target *t = current_target();
+	__u32 slot;
+
+	if (!t)
+		return 0;
+	t->execs++;
+	t->brk = 0;
+	slot = t->slot;
+	if (mt_cpus)
+		bpf_loop(mt_cpus, zero_counters, &slot, 0);
+	tell(MT_LIFE_EXEC, current_tgid());
+	return 0;
+}
+
+/*
+ * Runs for each thread; the last one leaves the sizes for the final snapshot.
+ * Kernels before 6.16 have dropped the mm by then (mm NULL).
+ */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(mt_proc_exit, struct task_struct *p)
+{
+	struct mt_target *t = current_target();
+	struct mm_struct *mm = p->mm;
+
+	if (!t)
+		return 0;
+	if (mm) {
+		t->exit_data = mm->data_vm * mt_page_size;
+		t->exit_stack = mm->stack_vm * mt_page_size;
+		t->exit_brk = mm->brk - mm->start_brk;
+	}
+	if (!p->signal->live.counter)
+		t->flags |= MT_TARGET_EXITED;
+	return 0;
+}
+
+#endif
