@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the session's files share. */
+#ifndef MT_SESSION_INTERNAL_H
+#define MT_SESSION_INTERNAL_H
+
+#include "session/session.h"
+#include "sys/kernel.h"
+
+struct memtrace_bpf;
+struct bpf_link;
+
+/* The programs and their configuration. */
+struct mt_progs {
+	struct memtrace_bpf *skel;
+	bool multi; /* uprobe_multi links, else perf-event uprobes */
+	bool zero_at_exec;
+	enum mt_vm_source vm_source;
+	struct bpf_link *life[2]; /* exec, exit */
+	struct bpf_link *vm[MT_VM_CALLS];
+	uint64_t map_bytes;
+};
+
+/* Loads what this kernel can run; opts may force the older ways. 0 or -errno, logged. */
+int mt_progs_load(struct mt_progs *p, const struct mt_kernel *k,
+		  const struct mt_session_opts *opts);
+void mt_progs_unload(struct mt_progs *p);
+/* Time spent in the programs, ns; 0 unless the kernel's bpf_stats are on. */
+uint64_t mt_progs_ns(const struct mt_progs *p);
+
+#define MT_LINKS_MAX MT_PROBES_MAX
+
+/* The probes of one target. */
+struct mt_links {
+	struct bpf_link *v[2 * MT_LINKS_MAX];
+	size_t n;
+};
+
+/* Attaches found's probes to the process. 0 or -errno, logged. */
+int mt_links_attach(struct mt_links *l, const struct mt_progs *p, pid_t pid,
+		    const struct mt_alloc_found *found, uint32_t file_id);
+void mt_links_detach(struct mt_links *l);
+
+/* One traced process. */
+struct mt_tracee {
+	pid_t pid;
+	uint64_t start_time; /* clock ticks since boot */
+	int pidfd;
+	uint32_t slot;
+	uint32_t file_id;
+	struct mt_alloc_found *found; /* owned */
+	struct mt_links links;
+	enum mt_since since;
+	bool ended;
+	bool relook;          /* a new image runs, whose allocator is not known yet */
+	uint64_t seq;         /* of the next snapshot */
+	uint64_t full_ns;     /* CLOCK_MONOTONIC of the last smaps reading; 0 none */
+	struct mt_vm vm;      /* last reading */
+	struct mt_flows base; /* subtracted: counts at an exec that the kernel could not zero */
+	char comm[64];
+	char exe[4096];
+	char cgroup[1024];
+};
+
+struct mt_session {
+	struct mt_session_opts opts;
+	struct mt_kernel kernel;
+	struct mt_progs progs;
+	struct ring_buffer *life;
+	int epoll_fd;
+	int timer_fd; /* looks again at images that are still loading */
+	uint64_t relook_ns;
+	uint64_t start_ns; /* CLOCK_MONOTONIC */
+	uint32_t next_file_id;
+	int cpus;
+	struct mt_counters *percpu; /* cpus entries, scratch of the reader */
+	struct mt_tracee **tracees; /* owned */
+	size_t n;
+};
+
+uint64_t mt_now_ns(int clock);
+
+/* life.c: exec and exit */
+int mt_life_open(struct mt_session *s);
+void mt_life_handle_exit(struct mt_session *s, struct mt_tracee *t);
+int mt_life_relook(struct mt_session *s);
+
+/* read.c */
+int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out);
+/* Refreshes t->vm and the names; a target that is gone keeps the last reading. */
+void mt_read_levels(struct mt_session *s, struct mt_tracee *t, bool full);
+
+/* session.c */
+int mt_tracee_attach(struct mt_session *s, struct mt_tracee *t);
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The life of the targets. The end is told by a pidfd, a new image by the
+ * ring buffer; the kernel has zeroed the counts of a new image by then.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "memtrace.skel.h"
+#include "session/internal.h"
+#include "sys/procfs.h"
+
+/* A new image is looked at again after 1 ms, 2 ms, 4 ms, … 1 s, until its allocator is mapped. */
+#define RELOOK_MIN_NS 1000000u
+#define RELOOK_MAX_NS 1000000000u
+
+static void arm(struct mt_session *s, uint64_t ns)
+{
+	struct itimerspec it = {.it_value = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)}};
+
+	s->relook_ns = ns;
+	timerfd_settime(s->timer_fd, 0, &it, NULL);
+}
+
+/* Kernels that cannot zero the counts at exec: what is there now becomes the base. */
+static void take_base(struct mt_session *s, struct mt_tracee *t)
+{
+	struct mt_flows now;
+
+	if (mt_read_flows(s, t, &now))
+		return;
+	for (size_t i = 0; i < sizeof(now) / sizeof(uint64_t); i++)
+		((uint64_t *)(void *)&t->base)[i] += ((uint64_t *)(void *)&now)[i];
+}
+
+static int on_life(void *ctx, void *data, size_t size)
+{
+	struct mt_session *s = ctx;
+	const struct mt_life *l = data;
+
+	if (size < sizeof(*l) || l->type != MT_LIFE_EXEC)
+		return 0;
+	for (size_t i = 0; i < s->n; i++) {
+		struct mt_tracee *t = s->tracees[i];
+
+		if ((uint32_t)t->pid != l->tgid || t->ended)
+			continue;
+		t->relook = true;
+		t->full_ns = 0;
+		t->since = MT_SINCE_START;
+		if (!s->progs.zero_at_exec) {
+			take_base(s, t);
+			t->since = MT_SINCE_ATTACH;
+		}
+		arm(s, RELOOK_MIN_NS);
+	}
+	return 0;
+}
+
+int mt_life_open(struct mt_session *s)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+
+	s->life = ring_buffer__new(bpf_map__fd(s->progs.skel->maps.mt_life), on_life, s, NULL);
+	if (!s->life)
+		return mt_err_r(-errno, "cannot open the ring buffer: %s", strerror(errno));
+	s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (s->timer_fd < 0)
+		return mt_err_r(-errno, "cannot make a timer: %s", strerror(errno));
+	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, ring_buffer__epoll_fd(s->life), &ev) ||
+	    epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->timer_fd, &ev))
+		return mt_err_r(-errno, "epoll: %s", strerror(errno));
+	return 0;
+}
+
+/* The target's last numbers stay in the maps; its probes are of no more use. */
+void mt_life_handle_exit(struct mt_session *s, struct mt_tracee *t)
+{
+	t->ended = true;
+	t->relook = false;
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, t->pidfd, NULL);
+}
+
+static bool maps_file(const struct mt_maps *maps, const struct mt_alloc_found *found)
+{
+	for (size_t i = 0; i < maps->n; i++)
+		if (maps->v[i].exec && maps->v[i].inode == found->inode &&
+		    !strcmp(maps->v[i].path, found->path))
+			return true;
+	return false;
+}
+
+/* Another allocator file than before: the first calls went by before its probes stood. */
+static int attach_new_image(struct mt_session *s, struct mt_tracee *t, struct mt_alloc_found *found)
+{
+	mt_links_detach(&t->links);
+	free(t->found);
+	t->found = found;
+	t->since = MT_SINCE_ATTACH;
+	return mt_tracee_attach(s, t);
+}
+
+/* 0: settled; -EAGAIN: still loading. */
+static int relook(struct mt_session *s, struct mt_tracee *t)
+{
+	struct mt_alloc_found *found = NULL;
+	struct mt_maps *maps = NULL;
+	mt_log_fn sink;
+	int r = mt_maps_read(t->pid, &maps);
+
+	if (r)
+		return 0;
+	if (!mt_proc_exe(t->pid, t->exe, sizeof(t->exe)) && !maps_file(maps, t->found)) {
+		sink = mt_log_set_sink(NULL);
+		r = mt_alloc_detect(t->pid, maps, &found);
+		mt_log_set_sink(sink);
+	}
+	mt_maps_free(&maps);
+	if (r)
+		return -EAGAIN;
+	t->relook = false;
+	return found ? attach_new_image(s, t, found) : 0;
+}
+
+int mt_life_relook(struct mt_session *s)
+{
+	bool again = false;
+	uint64_t expired;
+
+	if (read(s->timer_fd, &expired, sizeof(expired)) < 0)
+		return 0;
+	for (size_t i = 0; i < s->n; i++)
+		if (s->tracees[i]->relook && relook(s, s->tracees[i]) == -EAGAIN)
+			again = true;
+	if (again)
+		arm(s, s->relook_ns < RELOOK_MAX_NS ? 2 * s->relook_ns : RELOOK_MAX_NS);
+	return 0;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Loading the programs: one object, cut to what this kernel can run. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "memtrace.skel.h"
+#include "session/internal.h"
+
+/* The initial pid namespace, include/linux/proc_ns.h PROC_PID_INIT_INO. */
+#define PID_INIT_INO 0xEFFFFFFCu
+
+#ifndef BPF_F_SLEEPABLE
+#define BPF_F_SLEEPABLE (1u << 4)
+#endif
+
+static void set_pidns(struct memtrace_bpf *skel)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) || st.st_ino == PID_INIT_INO)
+		return;
+	skel->rodata->mt_pidns_dev = st.st_dev;
+	skel->rodata->mt_pidns_ino = st.st_ino;
+}
+
+/* bpf_map_lookup_percpu_elem came with 5.19; bpf_loop, with 5.17, is older. */
+static bool can_zero_at_exec(void)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACING, BPF_FUNC_map_lookup_percpu_elem,
+				       NULL) == 1;
+}
+
+static void configure_uprobes(struct mt_progs *p, const struct mt_kernel *k, bool sleepable)
+{
+	struct bpf_program *progs[] = {p->skel->progs.mt_alloc_exit, p->skel->progs.mt_free_enter,
+				       p->skel->progs.mt_frame_enter, p->skel->progs.mt_frame_exit};
+
+	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
+		if (p->multi)
+			bpf_program__set_expected_attach_type(progs[i], BPF_TRACE_UPROBE_MULTI);
+		if (sleepable)
+			bpf_program__set_flags(progs[i], BPF_F_SLEEPABLE);
+	}
+	p->skel->rodata->mt_sleepable = sleepable;
+	p->skel->rodata->mt_func_ip = p->multi && k->func_ip;
+}
+
+/* fexit on the system calls where allowed, else their common exit tracepoint. */
+static void configure_vm(struct mt_progs *p, const struct mt_kernel *k)
+{
+	struct bpf_program *fexit[] = {
+		p->skel->progs.mt_vm_mmap_exit, p->skel->progs.mt_vm_munmap_exit,
+		p->skel->progs.mt_vm_mremap_exit, p->skel->progs.mt_vm_brk_exit,
+		p->skel->progs.mt_vm_madvise_exit};
+
+	for (size_t i = 0; i < sizeof(fexit) / sizeof(fexit[0]); i++)
+		bpf_program__set_autoload(fexit[i], k->fexit);
+	bpf_program__set_autoload(p->skel->progs.mt_vm_sys_exit, !k->fexit);
+	p->vm_source = k->fexit ? MT_VM_FEXIT : MT_VM_TRACEPOINT;
+}
+
+static int attach_always_on(struct mt_progs *p)
+{
+	struct bpf_program *vm[] = {p->skel->progs.mt_vm_mmap_exit,
+				    p->skel->progs.mt_vm_munmap_exit,
+				    p->skel->progs.mt_vm_mremap_exit, p->skel->progs.mt_vm_brk_exit,
+				    p->skel->progs.mt_vm_madvise_exit};
+	size_t n = MT_VM_CALLS;
+
+	if (p->vm_source == MT_VM_TRACEPOINT) {
+		vm[0] = p->skel->progs.mt_vm_sys_exit;
+		n = 1;
+	}
+	p->life[0] = bpf_program__attach(p->skel->progs.mt_proc_exec);
+	p->life[1] = bpf_program__attach(p->skel->progs.mt_proc_exit);
+	if (!p->life[0] || !p->life[1])
+		return -errno;
+	for (size_t i = 0; i < n; i++) {
+		p->vm[i] = bpf_program__attach(vm[i]);
+		if (!p->vm[i])
+			return -errno;
+	}
+	return 0;
+}
+
+/* The kernel's own account of a map's memory. */
+static uint64_t map_memory(const struct bpf_map *map)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	unsigned long long v = 0;
+	char path[64], line[128];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", bpf_map__fd(map));
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "memlock: %llu", &v) == 1)
+			break;
+	return v;
+}
+
+int mt_progs_load(struct mt_progs *p, const struct mt_kernel *k, const struct mt_session_opts *opts)
+{
+	unsigned int n = opts->max_targets ? opts->max_targets : 1;
+	struct bpf_map *map;
+	int r;
+
+	p->skel = memtrace_bpf__open();
+	if (!p->skel)
+		return mt_err_r(-errno, "cannot open the BPF object: %s", strerror(errno));
+	p->multi = k->uprobe_multi && !opts->perf_uprobes;
+	p->zero_at_exec = can_zero_at_exec();
+	set_pidns(p->skel);
+	p->skel->rodata->mt_page_size = sysconf(_SC_PAGESIZE);
+	p->skel->rodata->mt_cpus = p->zero_at_exec ? libbpf_num_possible_cpus() : 0;
+	configure_uprobes(p, k, k->sleepable && !opts->no_sleepable);
+	configure_vm(p, k);
+	bpf_map__set_max_entries(p->skel->maps.mt_targets, n);
+	bpf_map__set_max_entries(p->skel->maps.mt_counters, n);
+	r = memtrace_bpf__load(p->skel);
+	if (r)
+		return mt_err_r(r, "the kernel refused the BPF programs: %s; see memtrace doctor",
+				strerror(-r));
+	r = attach_always_on(p);
+	if (r)
+		return mt_err_r(
+			r, "cannot attach to the kernel's tracepoints: %s; see memtrace doctor",
+			strerror(-r));
+	bpf_object__for_each_map(map, p->skel->obj) p->map_bytes += map_memory(map);
+	return 0;
+}
+
+void mt_progs_unload(struct mt_progs *p)
+{
+	for (size_t i = 0; i < MT_VM_CALLS; i++)
+		bpf_link__destroy(p->vm[i]);
+	bpf_link__destroy(p->life[0]);
+	bpf_link__destroy(p->life[1]);
+	memtrace_bpf__destroy(p->skel);
+	memset(p, 0, sizeof(*p));
+}
+
+uint64_t mt_progs_ns(const struct mt_progs *p)
+{
+	struct bpf_program *prog;
+	uint64_t sum = 0;
+
+	bpf_object__for_each_program(prog, p->skel->obj)
+	{
+		struct bpf_prog_info info = {};
+		unsigned int len = sizeof(info);
+
+		if (bpf_program__fd(prog) >= 0 &&
+		    !bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+			sum += info.run_time_ns;
+	}
+	return sum;
+}

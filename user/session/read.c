@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Reading: the counters summed over CPUs, the levels from /proc, the snapshot. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "memtrace.skel.h"
+#include "session/internal.h"
+#include "sys/procfs.h"
+#include "sys/vm.h"
+
+uint64_t mt_now_ns(int clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void add_classes(struct mt_class_counts *sum, const struct mt_class_counts *c)
+{
+	for (size_t i = 0; i < MT_CLASSES; i++) {
+		sum[i].mallocs += c[i].mallocs;
+		sum[i].frees += c[i].frees;
+		sum[i].alloc_bytes += c[i].alloc_bytes;
+		sum[i].free_bytes += c[i].free_bytes;
+	}
+}
+
+static void add_counters(struct mt_flows *f, const struct mt_counters *c)
+{
+	add_classes(f->cls, c->cls);
+	for (size_t i = 0; i < MT_VM_CALLS; i++) {
+		f->vm[i].calls += c->vm[i].calls;
+		f->vm[i].failed += c->vm[i].failed;
+		f->vm[i].bytes += c->vm[i].bytes;
+		f->vm[i].released += c->vm[i].released;
+	}
+	f->failed += c->failed;
+	f->nested += c->nested;
+	f->internal += c->internal;
+	f->failed_reads += c->failed_reads;
+	f->failed_storage += c->failed_storage;
+	f->unreturned += c->unreturned;
+	f->unknown_free += c->unknown_free;
+	f->events += c->events;
+}
+
+/* mt_flows is counters throughout, so that a base is subtracted word by word. */
+static void subtract(struct mt_flows *f, const struct mt_flows *base)
+{
+	uint64_t *a = (uint64_t *)(void *)f;
+	const uint64_t *b = (const uint64_t *)(const void *)base;
+
+	_Static_assert(sizeof(struct mt_flows) % sizeof(uint64_t) == 0, "all counters");
+	for (size_t i = 0; i < sizeof(*f) / sizeof(*a); i++)
+		a[i] -= b[i];
+}
+
+int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out)
+{
+	size_t size = sizeof(*s->percpu) * (size_t)s->cpus;
+	int r = bpf_map__lookup_elem(s->progs.skel->maps.mt_counters, &t->slot, sizeof(t->slot),
+				     s->percpu, size, 0);
+
+	if (r)
+		return mt_err_r(r, "cannot read the counters: %s", strerror(-r));
+	memset(out, 0, sizeof(*out));
+	for (int i = 0; i < s->cpus; i++)
+		add_counters(out, &s->percpu[i]);
+	subtract(out, &t->base);
+	return 0;
+}
+
+/* An ended target: the sizes that its last thread left (bpf/proc.bpf.h). */
+static void read_exit_levels(struct mt_session *s, struct mt_tracee *t)
+{
+	uint32_t key = (uint32_t)t->pid;
+	struct mt_target k;
+	uint64_t others;
+
+	if (bpf_map__lookup_elem(s->progs.skel->maps.mt_targets, &key, sizeof(key), &k, sizeof(k),
+				 0) ||
+	    !k.exit_data)
+		return;
+	/* arenas and mapped blocks stay as they were at the last reading */
+	others = t->vm.heap_sys > t->vm.heap_brk ? t->vm.heap_sys - t->vm.heap_brk : 0;
+	t->vm.known = true;
+	t->vm.data = k.exit_data;
+	t->vm.stack = k.exit_stack;
+	t->vm.heap_sys = k.exit_brk + others;
+	if (t->vm.stack_sys < k.exit_stack)
+		t->vm.stack_sys = k.exit_stack;
+}
+
+void mt_read_levels(struct mt_session *s, struct mt_tracee *t, bool full)
+{
+	uint64_t now = mt_now_ns(CLOCK_MONOTONIC);
+	struct mt_proc_status status;
+	struct mt_vm vm = t->vm;
+
+	if (t->ended) {
+		read_exit_levels(s, t);
+		return;
+	}
+	if (!t->full_ns || now - t->full_ns >= s->opts.smaps_ns)
+		full = true;
+	if (mt_vm_read(t->pid, full, &vm))
+		return;
+	t->vm = vm;
+	if (full)
+		t->full_ns = now;
+	if (!mt_proc_status_read(t->pid, &status))
+		memcpy(t->comm, status.comm, sizeof(t->comm));
+}
+
+static void fill_tracer(const struct mt_session *s, struct mt_snapshot *snap)
+{
+	struct mt_proc_status self;
+
+	snap->tracer.cpu_ns = mt_now_ns(CLOCK_PROCESS_CPUTIME_ID);
+	if (!mt_proc_status_read(getpid(), &self))
+		snap->tracer.rss = self.vm_rss;
+	snap->tracer.map_bytes = s->progs.map_bytes;
+	snap->tracer.events = snap->flows.events;
+	snap->tracer.prog_ns = mt_progs_ns(&s->progs);
+}
+
+static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struct mt_snapshot *snap)
+{
+	snap->time_ns = mt_now_ns(CLOCK_REALTIME);
+	snap->uptime_ns = mt_now_ns(CLOCK_MONOTONIC) - s->start_ns;
+	snap->seq = t->seq++;
+	snap->final = t->ended;
+	snap->pid = t->pid;
+	snap->start_time = t->start_time;
+	memcpy(snap->comm, t->comm, sizeof(snap->comm));
+	memcpy(snap->exe, t->exe, sizeof(snap->exe));
+	memcpy(snap->cgroup, t->cgroup, sizeof(snap->cgroup));
+	snap->runtime = "native";
+	snprintf(snap->allocator, sizeof(snap->allocator), "%s%s%s", t->found->allocator->name,
+		 t->found->version[0] ? " " : "", t->found->version);
+	snap->mode = "exact";
+	snap->sizes = "usable";
+	snap->since = t->since;
+	snap->vm_source = s->progs.vm_source;
+}
+
+int mt_session_snapshot(struct mt_session *s, size_t i, bool full, struct mt_snapshot **ret)
+{
+	_cleanup_free_ struct mt_snapshot *snap = NULL;
+	struct mt_tracee *t;
+	int r;
+
+	if (i >= s->n)
+		return -EINVAL;
+	t = s->tracees[i];
+	snap = calloc(1, sizeof(*snap));
+	if (!snap)
+		return -ENOMEM;
+	mt_read_levels(s, t, full);
+	r = mt_read_flows(s, t, &snap->flows);
+	if (r)
+		return r;
+	snap->vm = t->vm;
+	fill_identity(s, t, snap);
+	fill_tracer(s, snap);
+	mt_snapshot_derive(snap);
+	*ret = TAKE_PTR(snap);
+	return 0;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "session/session.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "memtrace.skel.h"
+#include "session/internal.h"
+#include "sys/procfs.h"
+
+#define SMAPS_NS 10000000000u /* 10 s: smaps holds the target's mmap lock */
+
+static void tracee_free(struct mt_tracee **t)
+{
+	if (!*t)
+		return;
+	mt_links_detach(&(*t)->links);
+	if ((*t)->pidfd >= 0)
+		close((*t)->pidfd);
+	free((*t)->found);
+	free(*t);
+	*t = NULL;
+}
+
+static void cleanup_maps(struct mt_maps **m)
+{
+	mt_maps_free(m);
+}
+
+static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char buf[512];
+	size_t n;
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	vsnprintf(buf, sizeof(buf), fmt, ap);
+	n = strlen(buf);
+	if (n && buf[n - 1] == '\n')
+		buf[n - 1] = '\0';
+	mt_log(MT_LOG_DEBUG, "%s", buf);
+	return 0;
+}
+
+int mt_session_new(const struct mt_session_opts *opts, struct mt_session **ret)
+{
+	struct mt_session *s;
+	int r = mt_kernel_require();
+
+	if (r)
+		return r;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	libbpf_set_print(libbpf_log);
+	s->opts = *opts;
+	if (!s->opts.max_targets)
+		s->opts.max_targets = 1;
+	if (!s->opts.smaps_ns)
+		s->opts.smaps_ns = SMAPS_NS;
+	s->timer_fd = -1;
+	s->start_ns = mt_now_ns(CLOCK_MONOTONIC);
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	s->cpus = libbpf_num_possible_cpus();
+	if (s->cpus > 0)
+		s->percpu = calloc((size_t)s->cpus, sizeof(*s->percpu));
+	s->tracees = calloc(s->opts.max_targets, sizeof(struct mt_tracee *));
+	r = s->epoll_fd < 0 || !s->percpu || !s->tracees ? -ENOMEM : 0;
+	if (!r)
+		r = mt_kernel_probe(&s->kernel);
+	if (!r)
+		r = mt_progs_load(&s->progs, &s->kernel, &s->opts);
+	if (!r)
+		r = mt_life_open(s);
+	if (r) {
+		mt_session_free(&s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void mt_session_free(struct mt_session **sp)
+{
+	struct mt_session *s = *sp;
+
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->n; i++)
+		tracee_free(&s->tracees[i]);
+	ring_buffer__free(s->life);
+	mt_progs_unload(&s->progs);
+	if (s->timer_fd >= 0)
+		close(s->timer_fd);
+	if (s->epoll_fd >= 0)
+		close(s->epoll_fd);
+	free(s->tracees);
+	free(s->percpu);
+	free(s);
+	*sp = NULL;
+}
+
+/* Page-rounded end of the brk heap, for the flow of brk; 0 if there is none yet. */
+static uint64_t current_brk(pid_t pid)
+{
+	MT_CLEANUP(cleanup_maps) struct mt_maps *maps = NULL;
+	uint64_t end = 0;
+
+	if (mt_maps_read(pid, &maps))
+		return 0;
+	for (size_t i = 0; i < maps->n; i++)
+		if (!strcmp(maps->v[i].path, "[heap]"))
+			end = maps->v[i].end;
+	return end;
+}
+
+/* Enters the target into the membership map: from here on it is counted. */
+static int enter(struct mt_session *s, struct mt_tracee *t)
+{
+	uint32_t key = (uint32_t)t->pid;
+	struct mt_target k = {
+		.slot = t->slot,
+		.file_id = t->file_id,
+		.layout = (uint32_t)t->found->layout,
+		.brk = current_brk(t->pid),
+	};
+	int r = bpf_map__update_elem(s->progs.skel->maps.mt_targets, &key, sizeof(key), &k,
+				     sizeof(k), BPF_ANY);
+
+	if (r)
+		return mt_err_r(r, "cannot enter pid %d into the map of targets: %s", t->pid,
+				strerror(-r));
+	return 0;
+}
+
+int mt_tracee_attach(struct mt_session *s, struct mt_tracee *t)
+{
+	int r;
+
+	t->file_id = ++s->next_file_id;
+	r = mt_links_attach(&t->links, &s->progs, t->pid, t->found, t->file_id);
+	return r ? r : enter(s, t);
+}
+
+static int open_tracee(struct mt_session *s, struct mt_tracee *t)
+{
+	MT_CLEANUP(cleanup_maps) struct mt_maps *maps = NULL;
+	struct epoll_event ev = {.events = EPOLLIN};
+	struct mt_proc_status status;
+	struct mt_proc_stat stat;
+	bool kills = false;
+	int r;
+
+	t->pidfd = (int)syscall(SYS_pidfd_open, t->pid, 0);
+	if (t->pidfd < 0)
+		return mt_err_r(-errno, "pid %d: %s", t->pid, strerror(errno));
+	r = mt_proc_stat_read(t->pid, &stat);
+	if (!r)
+		r = mt_proc_status_read(t->pid, &status);
+	if (!r)
+		r = mt_maps_read(t->pid, &maps);
+	if (r)
+		return mt_err_r(r, "pid %d ended while being attached to", t->pid);
+	t->start_time = stat.start_time;
+	memcpy(t->comm, status.comm, sizeof(t->comm));
+	mt_proc_exe(t->pid, t->exe, sizeof(t->exe));
+	mt_proc_cgroup(t->pid, t->cgroup, sizeof(t->cgroup));
+	if (status.seccomp && !mt_kernel_seccomp_kills(&kills) && kills)
+		return mt_err_r(-EPERM,
+				"pid %d has a seccomp filter, and this kernel would kill it at a "
+				"return probe: update the kernel",
+				t->pid);
+	r = mt_alloc_detect(t->pid, maps, &t->found);
+	if (r)
+		return r;
+	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, t->pidfd, &ev))
+		return mt_err_r(-errno, "epoll: %s", strerror(errno));
+	return 0;
+}
+
+int mt_session_add(struct mt_session *s, pid_t pid, enum mt_since since)
+{
+	MT_CLEANUP(tracee_free) struct mt_tracee *t = NULL;
+	int r = mt_target_require(pid);
+
+	if (r)
+		return r;
+	if (s->n >= s->opts.max_targets)
+		return mt_err_r(-ENOSPC, "no room for another target: pid %d", pid);
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->pid = pid;
+	t->pidfd = -1;
+	t->since = since;
+	t->slot = (uint32_t)s->n;
+	r = open_tracee(s, t);
+	if (!r)
+		r = mt_tracee_attach(s, t);
+	if (r)
+		return r;
+	mt_read_levels(s, t, true);
+	s->tracees[s->n++] = TAKE_PTR(t);
+	return 0;
+}
+
+int mt_session_fd(const struct mt_session *s)
+{
+	return s->epoll_fd;
+}
+
+int mt_session_service(struct mt_session *s)
+{
+	ring_buffer__consume(s->life);
+	for (size_t i = 0; i < s->n; i++) {
+		struct mt_tracee *t = s->tracees[i];
+		struct pollfd p = {.fd = t->pidfd, .events = POLLIN};
+
+		if (!t->ended && poll(&p, 1, 0) > 0)
+			mt_life_handle_exit(s, t);
+	}
+	return mt_life_relook(s);
+}
+
+size_t mt_session_count(const struct mt_session *s)
+{
+	return s->n;
+}
+
+size_t mt_session_alive(const struct mt_session *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		n += !s->tracees[i]->ended;
+	return n;
+}
+
+bool mt_session_ended(const struct mt_session *s, size_t i)
+{
+	return s->tracees[i]->ended;
+}
+
+const struct mt_alloc_found *mt_session_allocator(const struct mt_session *s, size_t i)
+{
+	return s->tracees[i]->found;
+}
+
+const char *mt_session_method(const struct mt_session *s)
+{
+	return s->progs.multi ? "uprobe_multi links" : "perf-event uprobes";
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The state machine with the kernel in it: loads the programs, attaches them,
+ * reads the maps, follows the processes. It prints nothing and has no loop:
+ * an fd to wait on and a function to call when it is readable.
+ */
+#ifndef MT_SESSION_SESSION_H
+#define MT_SESSION_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "alloc/alloc.h"
+#include "model/snapshot.h"
+
+struct mt_session;
+
+struct mt_session_opts {
+	size_t max_targets; /* room in the maps; 0: 1 */
+	bool perf_uprobes;  /* perf-event uprobes even where multi links exist */
+	bool no_sleepable;  /* as a kernel without sleepable uprobe programs */
+	uint64_t smaps_ns;  /* how old a full smaps reading may be; 0: 10 s */
+};
+
+int mt_session_new(const struct mt_session_opts *opts, struct mt_session **ret);
+void mt_session_free(struct mt_session **s);
+
+/*
+ * Attaches to a running process. since says what the counts count from.
+ * 0 or -errno, with one line logged.
+ */
+int mt_session_add(struct mt_session *s, pid_t pid, enum mt_since since);
+
+/* Readable when mt_session_service has something to do. Owned by the session. */
+int mt_session_fd(const struct mt_session *s);
+/* Handles exits and execs. 0 or -errno. */
+int mt_session_service(struct mt_session *s);
+
+size_t mt_session_count(const struct mt_session *s); /* targets added */
+size_t mt_session_alive(const struct mt_session *s); /* of these, not ended */
+
+/*
+ * Takes a snapshot of target i (in the order added). full also reads smaps.
+ * The snapshot of an ended target stays readable. The caller frees *ret.
+ */
+int mt_session_snapshot(struct mt_session *s, size_t i, bool full, struct mt_snapshot **ret);
+/* True once target i has ended. */
+bool mt_session_ended(const struct mt_session *s, size_t i);
+
+/* For -v and doctor: what was attached. Owned by the session. */
+const struct mt_alloc_found *mt_session_allocator(const struct mt_session *s, size_t i);
+/* "uprobe_multi" or "perf events". */
+const char *mt_session_method(const struct mt_session *s);
+
+#endif
