@@ -1,0 +1,59 @@
+# Tests: one cmocka program per tests/unit/DIR/test_*.c, linked with the library.
+UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
+UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS) -lcmocka -ljansson
+
+# The command line is not in the library; its commands, which need everything, are left out.
+CLI_TEST_OBJ := $(filter-out $(BUILD)/user/cli/main.o $(BUILD)/user/cli/cmd_%,$(CLI_OBJ))
+$(BUILD)/tests/unit/cli/%: tests/unit/cli/%.c $(CLI_TEST_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(CLI_TEST_OBJ) $(LIB) $(LDLIBS) -lcmocka -ljansson
+
+.PHONY: unit unit-build
+unit-build: $(UNIT_BIN)
+unit: $(UNIT_BIN) ## build and run the unit tests
+	@for t in $(UNIT_BIN); do echo "== $$t"; $$t || exit 1; done
+
+-include $(UNIT_BIN:=.d)
+
+# Targets: the programs that the integration tests trace, and the preload that
+# counts beside memtrace. Never sanitized: they must allocate as others do.
+TARGET_SRC  := $(filter-out %/mtcount.c %/bare.c,$(wildcard tests/targets/*.c))
+TARGET_DIR  := $(BUILD)/tests/targets
+TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(TARGET_DIR)/throw \
+               $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/quick-static $(TARGET_DIR)/bare32 \
+               $(TARGET_DIR)/bare64
+# The compiler must neither drop a malloc that is freed unused nor merge two.
+TARGET_FLAGS = $(OPT) -D_GNU_SOURCE -Ibpf -fno-builtin -pthread -MMD -MP -MF $@.d
+TARGET_CFLAGS = -std=gnu11 $(WARN) -Wno-unused-result $(TARGET_FLAGS)
+
+.PHONY: targets
+targets: $(TARGET_BIN) ## build the programs that tests trace
+
+$(TARGET_BIN): | $(TARGET_DIR)
+$(TARGET_DIR):
+	@mkdir -p $@
+
+$(TARGET_DIR)/%: tests/targets/%.c
+	$(CC) $(TARGET_CFLAGS) -o $@ $<
+
+$(TARGET_DIR)/throw: tests/targets/throw.cc
+	$(CXX) -std=gnu++17 -Wall -Wextra -Werror $(TARGET_FLAGS) -o $@ $<
+
+$(TARGET_DIR)/libmtcount.so: tests/targets/mtcount.c
+	$(CC) $(TARGET_CFLAGS) -fPIC -shared -fvisibility=hidden -Wl,-z,defs -o $@ $<
+
+# Static and without symbols: nothing to probe.
+$(TARGET_DIR)/quick-static: tests/targets/quick.c
+	$(CC) $(TARGET_CFLAGS) -static -s -o $@ $<
+
+BARE_FLAGS := $(WARN) -O1 -ffreestanding -fno-pic -fno-stack-protector -nostdlib -static -no-pie
+$(TARGET_DIR)/bare32: tests/targets/bare.c
+	$(CC) $(BARE_FLAGS) -m32 -o $@ $<
+$(TARGET_DIR)/bare64: tests/targets/bare.c
+	$(CC) $(BARE_FLAGS) -m64 -o $@ $<
+
+-include $(TARGET_BIN:=.d)

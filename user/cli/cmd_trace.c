@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* memtrace -p PID and memtrace -- COMMAND: attach, print, report the end. */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/events.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "render/render.h"
+#include "session/session.h"
+#include "target/launch.h"
+
+#define UNIT_NOT_GIVEN ((enum mt_unit)99)
+#define SECOND_NS      1000000000u
+
+struct config {
+	struct mt_pid_list pids;
+	uint64_t interval_ns, count, duration_ns;
+	const char *format, *output, *color;
+	enum mt_unit unit;
+	bool no_census, strict, quiet, verbose, help, version;
+};
+
+static const char *const color_choices[] = {"auto", "always", "never", NULL};
+static const char *const format_choices[] = {"line",     "table",       "json",
+					     "memstats", "openmetrics", NULL};
+
+#define AT(member) offsetof(struct config, member)
+static const struct mt_opt options[] = {
+	{'p', "pid", MT_OPT_PIDS, "PID[,PID...]", AT(pids), NULL, "the targets; may be repeated"},
+	{'i', "interval", MT_OPT_DURATION, "DURATION", AT(interval_ns), NULL,
+	 "time between snapshots: 500ms, 2s, 1m; a bare number is seconds; default 1"},
+	{'c', "count", MT_OPT_U64, "N", AT(count), NULL, "stop after N snapshots"},
+	{'d', "duration", MT_OPT_DURATION, "DURATION", AT(duration_ns), NULL,
+	 "stop after that long"},
+	{'f', "format", MT_OPT_CHOICE, "FORMAT", AT(format), format_choices,
+	 "output format; default line, with the whole table at the end"},
+	{'o', "output", MT_OPT_STRING, "FILE", AT(output), NULL,
+	 "write there instead of standard output; %p pid, %t UTC time, %n sequence number"},
+	{'u', "unit", MT_OPT_UNIT, "auto|B|KiB|MiB|GiB", AT(unit), NULL,
+	 "unit of line and table; line's default is MiB, table's auto"},
+	{0, "no-census", MT_OPT_FLAG, NULL, AT(no_census), NULL,
+	 "do not read the heap that existed before the attach: levels count from the attach"},
+	{0, "strict", MT_OPT_FLAG, NULL, AT(strict), NULL, "exit 3 when anything was lost"},
+	{'q', "quiet", MT_OPT_FLAG, NULL, AT(quiet), NULL, "errors only"},
+	{'v', "verbose", MT_OPT_FLAG, NULL, AT(verbose), NULL,
+	 "say what is attached, and how fast"},
+	{0, "color", MT_OPT_CHOICE, "WHEN", AT(color), color_choices,
+	 "colour the output; NO_COLOR is honoured"},
+	{'h', "help", MT_OPT_FLAG, NULL, AT(help), NULL, "this text"},
+	{'V', "version", MT_OPT_FLAG, NULL, AT(version), NULL, "the version"},
+	{0},
+};
+
+struct trace {
+	struct config cfg;
+	struct mt_session *session;
+	struct mt_output *out;   /* the chosen format */
+	struct mt_output *table; /* after the last line of the default format; else NULL */
+	struct mt_events events;
+	pid_t child; /* launched COMMAND, 0 none */
+	uint64_t taken;
+	bool lost;
+	bool *reported; /* per target: its final snapshot is out */
+};
+
+static enum mt_log_level log_level = MT_LOG_WARN;
+
+static void log_to_stderr(enum mt_log_level level, const char *msg)
+{
+	if (level <= log_level)
+		fprintf(stderr, "memtrace: %s\n", msg);
+}
+
+static int usage_error(const char *msg)
+{
+	fprintf(stderr, "memtrace: %s\n", msg);
+	return MT_EXIT_USAGE;
+}
+
+static void print_help(void)
+{
+	printf("Usage: memtrace [OPTIONS] -p PID[,PID...] [INTERVAL [COUNT]]\n"
+	       "       memtrace [OPTIONS] -- COMMAND [ARG...]\n"
+	       "       memtrace doctor [-p PID]\n"
+	       "\n"
+	       "Show runtime.MemStats of any running process, from outside.\n"
+	       "\n"
+	       "Options:\n");
+	mt_options_help(options);
+	printf("\nSignals: SIGINT and SIGTERM print the final snapshot, SIGUSR1 takes one at "
+	       "once.\n"
+	       "Exit status: 0 done, 1 could not do it, 2 usage, 3 --strict and something was "
+	       "lost;\n"
+	       "with COMMAND its own. See memtrace(8).\n");
+}
+
+/* INTERVAL and COUNT, as vmstat has them. 0 or -EINVAL, printed. */
+static int parse_operands(struct config *cfg, int n, char **v)
+{
+	char q[64], *end;
+
+	if (n > 2) {
+		fprintf(stderr,
+			"memtrace: '%s': too many operands, only INTERVAL and COUNT; "
+			"several pids are separated by commas: -p 1,2\n",
+			mt_quote(q, sizeof(q), v[2]));
+		return -EINVAL;
+	}
+	if (n > 0 && mt_parse_duration(v[0], &cfg->interval_ns)) {
+		fprintf(stderr, "memtrace: '%s': bad interval: use 500ms, 2s, 1m or seconds%s\n",
+			mt_quote(q, sizeof(q), v[0]),
+			cfg->pids.n ? "" : "; a command to launch follows --");
+		return -EINVAL;
+	}
+	if (n > 1) {
+		errno = 0;
+		cfg->count = strtoull(v[1], &end, 10);
+		if (errno || *end || *v[1] < '0' || *v[1] > '9' || !cfg->count) {
+			fprintf(stderr, "memtrace: '%s': bad count: use a number above 0\n",
+				mt_quote(q, sizeof(q), v[1]));
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static bool want_color(const struct config *cfg)
+{
+	const char *no = getenv("NO_COLOR");
+
+	if (cfg->color && strcmp(cfg->color, "auto"))
+		return !strcmp(cfg->color, "always");
+	return !cfg->output && isatty(STDOUT_FILENO) && !(no && *no);
+}
+
+static int open_outputs(struct trace *t, size_t targets)
+{
+	const struct mt_render_ops *format = mt_render_find(t->cfg.format ? t->cfg.format : "line");
+	struct mt_render_opts o = {
+		.unit = t->cfg.unit,
+		.color = want_color(&t->cfg),
+		.prefix = targets > 1,
+	};
+	int r;
+
+	if (t->cfg.unit == UNIT_NOT_GIVEN)
+		o.unit = format == &mt_render_line ? MT_UNIT_MIB : MT_UNIT_AUTO;
+	r = mt_output_new(t->cfg.output, format, &o, &t->out);
+	if (r || t->cfg.format || t->cfg.output)
+		return r;
+	if (t->cfg.unit == UNIT_NOT_GIVEN)
+		o.unit = MT_UNIT_AUTO;
+	return mt_output_new(NULL, &mt_render_table, &o, &t->table);
+}
+
+static void free_snapshots(struct mt_snapshot **v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(v[i]);
+	free(v);
+}
+
+/*
+ * One moment: a snapshot of every target that has not had its last. 0, -EPIPE
+ * when nobody reads any more, or -errno.
+ */
+static int take(struct trace *t, bool final)
+{
+	size_t all = mt_session_count(t->session), n = 0;
+	struct mt_snapshot **v = calloc(all, sizeof(struct mt_snapshot *));
+	int r = v ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < all && !r; i++) {
+		bool ended = mt_session_ended(t->session, i);
+
+		if (t->reported[i])
+			continue;
+		r = mt_session_snapshot(t->session, i, final || !t->taken, &v[n]);
+		if (r)
+			break;
+		v[n]->final = final || ended;
+		t->reported[i] = v[n]->final;
+		t->lost = t->lost || mt_flows_lost(&v[n]->flows);
+		n++;
+	}
+	if (!r && n)
+		r = mt_output_put(t->out, (const struct mt_snapshot *const *)v, n);
+	if (!r && n && final && t->table)
+		r = mt_output_put(t->table, (const struct mt_snapshot *const *)v, n);
+	if (v)
+		free_snapshots(v, n);
+	t->taken++;
+	return r;
+}
+
+/* The first stop signal ends a trace; a launched command ends it by ending. */
+static bool stop_now(const struct trace *t)
+{
+	if (!t->child)
+		return true;
+	if (t->events.from_user)
+		kill(t->child, t->events.signo);
+	return false;
+}
+
+static int loop(struct trace *t)
+{
+	bool more = true;
+	int r = 0;
+
+	while (!r && more) {
+		enum mt_event ev;
+		bool show = false;
+
+		r = mt_events_wait(&t->events, &ev);
+		if (r)
+			return r;
+		switch (ev) {
+		case MT_EVENT_SESSION:
+			r = mt_session_service(t->session);
+			break;
+		case MT_EVENT_STOP:
+			more = !stop_now(t);
+			break;
+		case MT_EVENT_DEADLINE:
+			more = false;
+			break;
+		case MT_EVENT_TICK:
+		case MT_EVENT_SNAPSHOT:
+			show = true;
+			break;
+		}
+		if (!mt_session_alive(t->session))
+			more = false;
+		if (!r && more && show) {
+			more = !t->cfg.count || t->taken + 1 < t->cfg.count;
+			if (more)
+				r = take(t, false);
+		}
+	}
+	return r ? r : take(t, true);
+}
+
+static int add_pids(struct trace *t)
+{
+	for (size_t i = 0; i < t->cfg.pids.n; i++) {
+		int r = mt_session_add(t->session, t->cfg.pids.v[i], MT_SINCE_ATTACH);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static void say_attached(const struct trace *t, uint64_t start_ns)
+{
+	struct timespec now;
+	uint64_t ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ns = (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec - start_ns;
+	for (size_t i = 0; i < mt_session_count(t->session); i++) {
+		const struct mt_alloc_found *f = mt_session_allocator(t->session, i);
+
+		mt_info("%s %s in %s: %zu probes by %s", f->allocator->name, f->version, f->path,
+			f->n_probes, mt_session_method(t->session));
+	}
+	mt_info("attached and ready in %llu ms", (unsigned long long)(ns / 1000000));
+}
+
+/* Attaches, lets a launched command go, and runs to the end. 0 or -errno, logged. */
+static int trace_all(struct trace *t, uint64_t start_ns)
+{
+	int r;
+
+	r = t->child ? mt_session_add(t->session, t->child, MT_SINCE_START) : add_pids(t);
+	if (r)
+		return r;
+	t->reported = calloc(mt_session_count(t->session), sizeof(*t->reported));
+	if (!t->reported)
+		return -ENOMEM;
+	say_attached(t, start_ns);
+	r = take(t, t->cfg.count == 1);
+	if (t->child && !r)
+		r = mt_launch_go(t->child);
+	if (r || t->cfg.count == 1)
+		return r;
+	return loop(t);
+}
+
+/* The launched command's exit status, as a shell gives it. */
+static int reap(pid_t child)
+{
+	int status;
+
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return MT_EXIT_FAILED;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int finish(struct trace *t, int r)
+{
+	int status = r && r != -EPIPE ? MT_EXIT_FAILED : MT_EXIT_OK;
+
+	if (t->child && status == MT_EXIT_OK) {
+		if (mt_session_alive(t->session))
+			mt_session_free(&t->session);
+		status = reap(t->child);
+	} else if (t->child) {
+		mt_launch_abort(t->child);
+	}
+	if (t->cfg.strict && t->lost)
+		status = MT_EXIT_LOST;
+	return status;
+}
+
+static int run_trace(struct trace *t, char **command)
+{
+	struct mt_session_opts opts = {.max_targets = command ? 1 : t->cfg.pids.n};
+	struct timespec start;
+	int r, status = MT_EXIT_FAILED;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	if (open_outputs(t, opts.max_targets))
+		return MT_EXIT_FAILED;
+	r = mt_session_new(&opts, &t->session);
+	if (!r && command && mt_launch_start(command, &t->child, &status))
+		r = -ECHILD;
+	else if (!r && mt_events_open(&t->events, mt_session_fd(t->session), t->cfg.interval_ns,
+				      t->cfg.duration_ns))
+		r = -EIO;
+	else if (!r)
+		r = trace_all(t, (uint64_t)start.tv_sec * SECOND_NS + (uint64_t)start.tv_nsec);
+	if (!t->child && command)
+		return status;
+	return finish(t, r);
+}
+
+static int check(struct config *cfg, bool dashdash, int n, char **operands)
+{
+	if (dashdash && cfg->pids.n)
+		return usage_error("give either -p PID or -- COMMAND, not both");
+	if (dashdash && !n)
+		return usage_error("-- needs a COMMAND to launch");
+	if (!dashdash && parse_operands(cfg, n, operands))
+		return MT_EXIT_USAGE;
+	if (!dashdash && !cfg->pids.n)
+		return usage_error("no target: give -p PID or -- COMMAND; see memtrace --help");
+	return MT_EXIT_OK;
+}
+
+static int run(int argc, char **argv)
+{
+	struct trace t = {.cfg = {.interval_ns = SECOND_NS, .unit = UNIT_NOT_GIVEN}};
+	bool dashdash;
+	int first, status;
+
+	mt_log_set_sink(log_to_stderr);
+	if (mt_options_parse(options, argc, argv, &t.cfg, &first, &dashdash))
+		return MT_EXIT_USAGE;
+	if (t.cfg.help || t.cfg.version) {
+		if (t.cfg.help)
+			print_help();
+		else
+			printf("memtrace %s\n", MT_VERSION);
+		return MT_EXIT_OK;
+	}
+	log_level = t.cfg.quiet ? MT_LOG_ERR : t.cfg.verbose ? MT_LOG_INFO : MT_LOG_WARN;
+	status = check(&t.cfg, dashdash, argc - first, argv + first);
+	if (status == MT_EXIT_OK)
+		status = run_trace(&t, dashdash ? argv + first : NULL);
+	mt_session_free(&t.session);
+	mt_output_free(&t.out);
+	mt_output_free(&t.table);
+	free(t.reported);
+	free(t.cfg.pids.v);
+	return status;
+}
+
+const struct mt_cmd mt_cmd_trace = {.run = run};

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "cli/events.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+static int watch(struct mt_events *e, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGUSR1);
+	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* A timer that expires after first_ns and then every interval_ns; 0 disarms either. */
+static int open_timer(uint64_t first_ns, uint64_t interval_ns)
+{
+	struct itimerspec it = {
+		.it_value = {(time_t)(first_ns / 1000000000u), (long)(first_ns % 1000000000u)},
+		.it_interval = {(time_t)(interval_ns / 1000000000u),
+				(long)(interval_ns % 1000000000u)},
+	};
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd >= 0)
+		timerfd_settime(fd, 0, &it, NULL);
+	return fd;
+}
+
+int mt_events_open(struct mt_events *e, int session_fd, uint64_t interval_ns, uint64_t duration_ns)
+{
+	memset(e, 0, sizeof(*e));
+	e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	e->timer_fd = open_timer(interval_ns, interval_ns);
+	e->deadline_fd = open_timer(duration_ns, 0);
+	e->signal_fd = open_signals();
+	if (e->epoll_fd < 0 || e->timer_fd < 0 || e->deadline_fd < 0 || e->signal_fd < 0 ||
+	    watch(e, e->timer_fd) || watch(e, e->deadline_fd) || watch(e, e->signal_fd) ||
+	    watch(e, session_fd))
+		return mt_err_r(-errno, "cannot set up the event loop: %s", strerror(errno));
+	return 0;
+}
+
+void mt_events_close(struct mt_events *e)
+{
+	close(e->epoll_fd);
+	close(e->timer_fd);
+	close(e->deadline_fd);
+	close(e->signal_fd);
+}
+
+/* 0: *ret is filled; -EAGAIN: nothing there. */
+static int read_signal(struct mt_events *e, enum mt_event *ret)
+{
+	struct signalfd_siginfo si;
+
+	if (read(e->signal_fd, &si, sizeof(si)) != sizeof(si))
+		return -EAGAIN;
+	if (si.ssi_signo == SIGUSR1) {
+		*ret = MT_EVENT_SNAPSHOT;
+		return 0;
+	}
+	if (e->stopping)
+		_exit(128 + (int)si.ssi_signo);
+	e->stopping = true;
+	e->signo = (int)si.ssi_signo;
+	e->from_user = si.ssi_code <= 0;
+	*ret = MT_EVENT_STOP;
+	return 0;
+}
+
+/* A timer that has expired is read, so that it does not wake us again. */
+static bool expired(int fd)
+{
+	uint64_t n;
+
+	return read(fd, &n, sizeof(n)) == sizeof(n);
+}
+
+int mt_events_wait(struct mt_events *e, enum mt_event *ret)
+{
+	struct epoll_event ev;
+
+	for (;;) {
+		int fd;
+
+		if (epoll_wait(e->epoll_fd, &ev, 1, -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return mt_err_r(-errno, "epoll_wait: %s", strerror(errno));
+		}
+		fd = ev.data.fd;
+		*ret = fd == e->timer_fd      ? MT_EVENT_TICK
+		       : fd == e->deadline_fd ? MT_EVENT_DEADLINE
+					      : MT_EVENT_SESSION;
+		if (fd == e->signal_fd ? !read_signal(e, ret)
+				       : *ret == MT_EVENT_SESSION || expired(fd))
+			return 0;
+	}
+}

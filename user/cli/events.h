@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What a trace waits for: its timer, signals, the session. */
+#ifndef MT_CLI_EVENTS_H
+#define MT_CLI_EVENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum mt_event {
+	MT_EVENT_TICK,     /* the interval has passed */
+	MT_EVENT_SESSION,  /* the session's fd is readable */
+	MT_EVENT_STOP,     /* SIGINT or SIGTERM, the first one */
+	MT_EVENT_SNAPSHOT, /* SIGUSR1 */
+	MT_EVENT_DEADLINE, /* the duration has passed */
+};
+
+struct mt_events {
+	int epoll_fd, timer_fd, deadline_fd, signal_fd;
+	int signo;      /* of the last MT_EVENT_STOP */
+	bool from_user; /* sent by a process, not by the terminal */
+	bool stopping;  /* a second signal ends at once */
+};
+
+/*
+ * Blocks the signals and opens the fds. interval_ns between ticks; duration_ns
+ * to the deadline, 0 for none. 0 or -errno, logged.
+ */
+int mt_events_open(struct mt_events *e, int session_fd, uint64_t interval_ns, uint64_t duration_ns);
+void mt_events_close(struct mt_events *e);
+/* Waits for the next event. A second stop signal ends the program here. 0 or -errno. */
+int mt_events_wait(struct mt_events *e, enum mt_event *ret);
+
+#endif

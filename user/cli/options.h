@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Options are declared, not switched over: each subcommand lists rows that
+ * fill its own config struct, and help is generated from the same rows.
+ */
+#ifndef MT_CLI_OPTIONS_H
+#define MT_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/units.h"
+
+struct mt_pid_list {
+	pid_t *v; /* owned; free() it whether or not parsing succeeded */
+	size_t n;
+};
+
+enum mt_opt_type {
+	MT_OPT_FLAG,	 /* bool set to true */
+	MT_OPT_STRING,	 /* const char *, points into argv */
+	MT_OPT_U64,	 /* uint64_t, > 0 */
+	MT_OPT_DURATION, /* uint64_t ns */
+	MT_OPT_UNIT,	 /* enum mt_unit */
+	MT_OPT_CHOICE,	 /* const char *, one of choices */
+	MT_OPT_PIDS,	 /* struct mt_pid_list, "1,2"; appends, duplicates dropped */
+};
+
+struct mt_opt {
+	char shrt;	       /* 'p', or 0 */
+	const char *name;      /* "pid" */
+	enum mt_opt_type type;
+	const char *arg;       /* "PID[,PID...]" for help; NULL for flags */
+	size_t offset;	       /* in the config struct */
+	const char *const *choices; /* MT_OPT_CHOICE: NULL-terminated */
+	const char *help;
+};
+
+/*
+ * Parses argv[1..] into cfg by rows (name NULL ends them). Options may stand
+ * between operands: argv is reordered, options first, and *first is the index
+ * of the first operand. "--" ends the options: *dashdash is set, *first is what
+ * follows it, and operands in front of it are an error, so that a command is
+ * never mixed up with them. Errors print one line on standard error (an unknown
+ * option with the nearest one) and return -EINVAL: the caller exits 2.
+ */
+int mt_options_parse(const struct mt_opt *rows, int argc, char **argv, void *cfg, int *first,
+		     bool *dashdash);
+
+/*
+ * Prints the options' help lines to standard output, aligned and wrapped at 80
+ * columns. A choice's values are appended, unless its arg lists them ("a|b").
+ */
+void mt_options_help(const struct mt_opt *rows);
+
+/* The name among names (NULL-terminated) nearest to s, or NULL if none is near. */
+const char *mt_nearest(const char *s, const char *const *names);
+
+/*
+ * Writes s into buf for a message: control characters escaped, cut to fit with
+ * "..." at the end. size at least 8. Returns buf.
+ */
+const char *mt_quote(char *buf, size_t size, const char *s);
+
+#endif
