@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "model/snapshot.h"
+
+#include "model/sizeclass.h"
+
+#define PAGE 4096
+
+/*
+ * Counters may be stale or torn against each other, and the sizes of a target
+ * can be anything: sums saturate and differences stop at 0, so that no output
+ * ever shows a number that wrapped.
+ */
+static uint64_t add(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+static uint64_t sub(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t clamp(__int128 v)
+{
+	return v > INT64_MAX ? INT64_MAX : v < INT64_MIN ? INT64_MIN : (int64_t)v;
+}
+
+uint64_t mt_flows_lost(const struct mt_flows *f)
+{
+	uint64_t lost = add(f->failed_reads, f->failed_storage);
+
+	lost = add(lost, f->unreturned);
+	lost = add(lost, f->unknown_free);
+	return add(lost, f->map_full);
+}
+
+int64_t mt_class_net_objects(const struct mt_class_counts *c)
+{
+	return clamp((__int128)c->mallocs - c->frees);
+}
+
+int64_t mt_class_net_bytes(const struct mt_class_counts *c)
+{
+	return clamp((__int128)c->alloc_bytes - c->free_bytes);
+}
+
+int64_t mt_flows_net_objects(const struct mt_flows *f)
+{
+	__int128 net = 0;
+
+	for (unsigned int i = 0; i < MT_CLASSES; i++)
+		net += (__int128)f->cls[i].mallocs - f->cls[i].frees;
+	return clamp(net);
+}
+
+int64_t mt_flows_net_bytes(const struct mt_flows *f)
+{
+	__int128 net = 0;
+
+	for (unsigned int i = 0; i < MT_CLASSES; i++)
+		net += (__int128)f->cls[i].alloc_bytes - f->cls[i].free_bytes;
+	return clamp(net);
+}
+
+static void derive_flows(struct mt_memstats *m, const struct mt_flows *f)
+{
+	for (unsigned int i = 0; i < MT_CLASSES; i++) {
+		m->mallocs = add(m->mallocs, f->cls[i].mallocs);
+		m->frees = add(m->frees, f->cls[i].frees);
+		m->total_alloc = add(m->total_alloc, f->cls[i].alloc_bytes);
+	}
+	for (unsigned int i = 0; i < MT_BYSIZE; i++) {
+		m->by_size[i].size = (uint32_t)mt_class_size(i);
+		m->by_size[i].mallocs = f->cls[i].mallocs;
+		m->by_size[i].frees = f->cls[i].frees;
+	}
+	m->alloc = mt_level(mt_flows_net_bytes(f));
+	m->heap_alloc = m->alloc;
+	m->heap_objects = mt_level(mt_flows_net_objects(f));
+}
+
+/*
+ * Sys is what /proc said last, its parts may be older: each takes what it may
+ * of what is left, and OtherSys is the rest, so that the sum is always Sys.
+ */
+static void derive_sys(struct mt_memstats *m, const struct mt_vm *vm)
+{
+	uint64_t left;
+
+	m->sys = add(vm->data, vm->stack);
+	m->heap_sys = min(vm->heap_sys, m->sys);
+	left = m->sys - m->heap_sys;
+	m->stack_sys = min(vm->stack_sys, left);
+	m->other_sys = left - m->stack_sys;
+	m->stack_inuse = min(vm->stack_resident, m->stack_sys);
+	/* Without a census: the live bytes as if they lay dense on pages. */
+	m->heap_inuse = min(add(m->heap_alloc, PAGE - 1) / PAGE * PAGE, m->heap_sys);
+	m->heap_idle = m->heap_sys - m->heap_inuse;
+	m->heap_released = min(m->heap_idle, sub(m->heap_sys, vm->heap_resident));
+}
+
+void mt_snapshot_derive(struct mt_snapshot *s)
+{
+	s->memstats = (struct mt_memstats){0};
+	derive_flows(&s->memstats, &s->flows);
+	if (s->vm.known)
+		derive_sys(&s->memstats, &s->vm);
+}

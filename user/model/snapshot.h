@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What one target looked like at one moment: an immutable value with its
+ * losses inside, and the only thing that renderers receive.
+ */
+#ifndef MT_MODEL_SNAPSHOT_H
+#define MT_MODEL_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "abi.h"
+
+/* Go's runtime.MemStats, field by field; bytes and counts, times in ns. */
+struct mt_memstats {
+	uint64_t alloc, total_alloc, sys, lookups, mallocs, frees;
+	uint64_t heap_alloc, heap_sys, heap_idle, heap_inuse, heap_released, heap_objects;
+	uint64_t stack_inuse, stack_sys, mspan_inuse, mspan_sys, mcache_inuse, mcache_sys;
+	uint64_t buck_hash_sys, gc_sys, other_sys;
+	uint64_t next_gc, last_gc, pause_total_ns;
+	uint64_t pause_ns[256], pause_end[256];
+	uint32_t num_gc, num_forced_gc;
+	double gc_cpu_fraction;
+	bool enable_gc, debug_gc;
+	struct {
+		uint32_t size;
+		uint64_t mallocs, frees;
+	} by_size[MT_BYSIZE];
+};
+
+/* The counters of one target, summed over CPUs. */
+struct mt_flows {
+	struct mt_class_counts cls[MT_CLASSES];
+	struct mt_vm_flow vm[MT_VM_CALLS];
+	uint64_t failed, nested, internal;
+	uint64_t failed_reads, failed_storage, unreturned, unknown_free, map_full;
+	uint64_t events;
+};
+
+/* The address space, in bytes, from one consistent reading of /proc. */
+struct mt_vm {
+	uint64_t data, stack;               /* VmData, VmStk */
+	uint64_t heap_sys;                  /* the allocator's share of data */
+	uint64_t heap_resident;             /* resident part of heap_sys */
+	uint64_t heap_brk;                  /* the brk heap, a part of heap_sys */
+	uint64_t stack_sys, stack_resident; /* main thread's and every thread's stack */
+	uint64_t rss, pss, swap, shared;    /* pss: at the last full reading */
+	uint64_t cgroup_current;            /* memory charged to the target's cgroup */
+	bool known;                         /* false: no reading succeeded */
+	bool detail; /* heap_*, stack_* were read, not only data, stack, rss */
+};
+
+enum mt_since { MT_SINCE_START, MT_SINCE_CENSUS, MT_SINCE_ATTACH };
+enum mt_vm_source { MT_VM_NONE, MT_VM_FEXIT, MT_VM_TRACEPOINT };
+
+/* What memtrace itself costs. */
+struct mt_tracer {
+	uint64_t cpu_ns;    /* CPU time of the memtrace process */
+	uint64_t rss;       /* bytes */
+	uint64_t map_bytes; /* memory of the BPF maps */
+	uint64_t events;    /* probe hits, all targets */
+	uint64_t prog_ns;   /* time in BPF programs; 0 where the kernel does not count it */
+};
+
+struct mt_snapshot {
+	/* when */
+	uint64_t time_ns;   /* since the epoch, UTC */
+	uint64_t uptime_ns; /* since the trace began */
+	uint64_t seq;
+	bool final; /* the target has ended or the trace has */
+	/* who */
+	pid_t pid;
+	uint64_t start_time; /* clock ticks since boot */
+	char comm[64];
+	char exe[4096];
+	char cgroup[1024];
+	char container[80]; /* empty: none */
+	/* what */
+	const char *runtime; /* "native"; static text */
+	char allocator[64];  /* "glibc 2.36" */
+	const char *mode;    /* "exact"; static text */
+	const char *sizes;   /* "usable"; static text */
+	enum mt_since since;
+	enum mt_vm_source vm_source;
+	struct mt_memstats memstats;
+	struct mt_flows flows;
+	struct mt_vm vm;
+	struct mt_tracer tracer;
+};
+
+/* What makes the numbers inexact, summed; 0 is the promise kept. */
+uint64_t mt_flows_lost(const struct mt_flows *f);
+
+/* Signed net since the counts began: blocks and usable bytes. */
+int64_t mt_flows_net_objects(const struct mt_flows *f);
+int64_t mt_flows_net_bytes(const struct mt_flows *f);
+/* The same of one class; both saturate instead of wrapping. */
+int64_t mt_class_net_objects(const struct mt_class_counts *c);
+int64_t mt_class_net_bytes(const struct mt_class_counts *c);
+
+/* v, or 0 where frees of older blocks made a level negative. */
+static inline uint64_t mt_level(int64_t v)
+{
+	return v > 0 ? (uint64_t)v : 0;
+}
+
+/*
+ * Fills s->memstats from s->flows and s->vm; see design.md section 2 for every
+ * formula. The Sys identity holds in the result.
+ */
+void mt_snapshot_derive(struct mt_snapshot *s);
+
+#endif

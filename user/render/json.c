@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* NDJSON: everything known of a snapshot, one object a line; keys as in contract.md. */
+#include "base/json.h"
+
+#include "model/sizeclass.h"
+#include "render/render.h"
+
+static const char *const since_names[] = {
+	[MT_SINCE_START] = "start", [MT_SINCE_CENSUS] = "census", [MT_SINCE_ATTACH] = "attach"};
+static const char *const source_names[] = {
+	[MT_VM_NONE] = NULL, [MT_VM_FEXIT] = "fexit", [MT_VM_TRACEPOINT] = "tracepoint"};
+static const char *const call_names[] = {
+	[MT_VM_MMAP] = "mmap", [MT_VM_MUNMAP] = "munmap",   [MT_VM_MREMAP] = "mremap",
+	[MT_VM_BRK] = "brk",   [MT_VM_MADVISE] = "madvise",
+};
+
+/*
+ * The open-ended last class is written as 2^63 - 1: many readers hold integers
+ * in 64 signed bits, and some refuse a document with a larger one.
+ */
+static void write_size(struct mt_json *j, unsigned int class)
+{
+	uint64_t size = mt_class_size(class);
+
+	mt_json_u64(j, "Size", size < INT64_MAX ? size : INT64_MAX);
+}
+
+static void write_who(struct mt_json *j, const struct mt_snapshot *s)
+{
+	char time[MT_TIME_SIZE];
+
+	mt_json_string(j, "time", mt_format_time(time, sizeof(time), s->time_ns));
+	mt_json_u64(j, "uptime_ns", s->uptime_ns);
+	mt_json_u64(j, "seq", s->seq);
+	mt_json_bool(j, "final", s->final);
+	mt_json_i64(j, "pid", s->pid);
+	mt_json_u64(j, "start_time", s->start_time);
+	mt_json_string(j, "comm", s->comm);
+	mt_json_string(j, "exe", s->exe);
+	mt_json_string(j, "cgroup", s->cgroup);
+	mt_json_string(j, "container", s->container[0] ? s->container : NULL);
+	mt_json_string(j, "runtime", s->runtime);
+	mt_json_string(j, "allocator", s->allocator);
+	mt_json_string(j, "mode", s->mode);
+	mt_json_string(j, "since", since_names[s->since]);
+}
+
+static void write_large(struct mt_json *j, const struct mt_flows *f)
+{
+	mt_json_array_begin(j, "large");
+	for (unsigned int i = MT_BYSIZE; i < MT_CLASSES; i++) {
+		const struct mt_class_counts *c = &f->cls[i];
+
+		if (!c->mallocs && !c->frees)
+			continue;
+		mt_json_object_begin(j, NULL);
+		write_size(j, i);
+		mt_json_u64(j, "Mallocs", c->mallocs);
+		mt_json_u64(j, "Frees", c->frees);
+		mt_json_object_end(j);
+	}
+	mt_json_array_end(j);
+}
+
+/* Levels by class: as they are where is_signed, else never below 0. */
+static void write_live(struct mt_json *j, const struct mt_flows *f, bool is_signed)
+{
+	mt_json_array_begin(j, "live");
+	for (unsigned int i = 0; i < MT_CLASSES; i++) {
+		int64_t objects = mt_class_net_objects(&f->cls[i]);
+		int64_t bytes = mt_class_net_bytes(&f->cls[i]);
+
+		if (!is_signed) {
+			objects = objects > 0 ? objects : 0;
+			bytes = bytes > 0 ? bytes : 0;
+		}
+		if (!objects && !bytes)
+			continue;
+		mt_json_object_begin(j, NULL);
+		write_size(j, i);
+		mt_json_i64(j, "Objects", objects);
+		mt_json_i64(j, "Bytes", bytes);
+		mt_json_object_end(j);
+	}
+	mt_json_array_end(j);
+}
+
+static void write_net(struct mt_json *j, const struct mt_flows *f)
+{
+	mt_json_object_begin(j, "net");
+	mt_json_i64(j, "Objects", mt_flows_net_objects(f));
+	mt_json_i64(j, "Bytes", mt_flows_net_bytes(f));
+	write_live(j, f, true);
+	mt_json_object_end(j);
+}
+
+static void write_vm(struct mt_json *j, const struct mt_snapshot *s)
+{
+	const struct mt_vm *vm = &s->vm;
+
+	mt_json_object_begin(j, "vm");
+	mt_json_u64(j, "rss", vm->rss);
+	mt_json_u64(j, "pss", vm->pss);
+	mt_json_u64(j, "swap", vm->swap);
+	mt_json_u64(j, "shared", vm->shared);
+	mt_json_u64(j, "data", vm->data);
+	mt_json_u64(j, "stack", vm->stack);
+	mt_json_u64(j, "cgroup_current", vm->cgroup_current);
+	for (unsigned int i = 0; i < MT_VM_CALLS; i++) {
+		const struct mt_vm_flow *f = &s->flows.vm[i];
+
+		mt_json_object_begin(j, call_names[i]);
+		mt_json_u64(j, "calls", f->calls);
+		mt_json_u64(j, "failed", f->failed);
+		mt_json_u64(j, "bytes", f->bytes);
+		if (i == MT_VM_MREMAP || i == MT_VM_BRK)
+			mt_json_u64(j, "released", f->released);
+		mt_json_object_end(j);
+	}
+	mt_json_string(j, "source", source_names[s->vm_source]);
+	mt_json_object_end(j);
+}
+
+static void write_loss(struct mt_json *j, const struct mt_flows *f)
+{
+	mt_json_object_begin(j, "loss");
+	mt_json_u64(j, "failed_reads", f->failed_reads);
+	mt_json_u64(j, "map_full", f->map_full);
+	mt_json_u64(j, "unreturned", f->unreturned);
+	mt_json_u64(j, "unknown_free", f->unknown_free);
+	mt_json_u64(j, "failed_storage", f->failed_storage);
+	mt_json_u64(j, "lost", mt_flows_lost(f));
+	mt_json_u64(j, "failed", f->failed);
+	mt_json_u64(j, "nested", f->nested);
+	mt_json_object_end(j);
+}
+
+static void write_tracer(struct mt_json *j, const struct mt_tracer *t)
+{
+	mt_json_object_begin(j, "tracer");
+	mt_json_u64(j, "cpu_ns", t->cpu_ns);
+	mt_json_u64(j, "rss", t->rss);
+	mt_json_u64(j, "map_bytes", t->map_bytes);
+	mt_json_u64(j, "events", t->events);
+	mt_json_u64(j, "prog_ns", t->prog_ns);
+	mt_json_object_end(j);
+}
+
+static void write_snapshot(struct mt_json *j, const struct mt_snapshot *s)
+{
+	mt_json_object_begin(j, NULL);
+	mt_json_string(j, "schema", "memtrace/1");
+	write_who(j, s);
+	mt_render_memstats_object(j, "memstats", &s->memstats);
+	write_large(j, &s->flows);
+	write_live(j, &s->flows, false);
+	write_vm(j, s);
+	mt_json_null(j, "heap");
+	write_net(j, &s->flows);
+	mt_json_string(j, "sizes", s->sizes);
+	write_loss(j, &s->flows);
+	mt_json_null(j, "gc");
+	write_tracer(j, &s->tracer);
+	mt_json_object_end(j);
+}
+
+static void snapshots(struct mt_writer *w, const struct mt_snapshot *const *s, size_t n,
+		      const struct mt_render_opts *o)
+{
+	(void)o;
+	for (size_t i = 0; i < n; i++) {
+		struct mt_json j = {.w = w};
+
+		write_snapshot(&j, s[i]);
+		mt_write_str(w, "\n");
+	}
+}
+
+const struct mt_render_ops mt_render_json = {.name = "json", .snapshots = snapshots};
