@@ -81,10 +81,8 @@ MT_INLINE void count_nested(struct mt_frame *f, struct mt_counters *c)
 }
 
 /* The return of malloc or calloc. */
-SEC("uprobe")
-int mt_alloc_exit(struct pt_regs *ctx)
+MT_INLINE int on_malloc_return(struct pt_regs *ctx, __u64 cookie)
 {
-	__u64 cookie = bpf_get_attach_cookie(ctx);
 	struct mt_target *t = probe_target(cookie);
 	enum mt_frame_state state;
 	struct mt_counters *c;
@@ -113,10 +111,9 @@ int mt_alloc_exit(struct pt_regs *ctx)
 }
 
 /* The entry of free. */
-SEC("uprobe")
-int mt_free_enter(struct pt_regs *ctx)
+MT_INLINE int on_free(struct pt_regs *ctx, __u64 cookie)
 {
-	__u64 ptr = REG_ARG1(ctx), cookie, ret = 0, size;
+	__u64 ptr = REG_ARG1(ctx), ret = 0, size;
 	enum mt_frame_state state;
 	struct mt_counters *c;
 	struct mt_target *t;
@@ -124,7 +121,6 @@ int mt_free_enter(struct pt_regs *ctx)
 
 	if (!ptr)
 		return 0;
-	cookie = bpf_get_attach_cookie(ctx);
 	t = probe_target(cookie);
 	if (!t)
 		return 0;
@@ -176,10 +172,8 @@ MT_INLINE void fill_frame(struct mt_frame *f, const struct mt_target *t, struct 
 }
 
 /* The entry of a function that may contain another one. */
-SEC("uprobe")
-int mt_frame_enter(struct pt_regs *ctx)
+MT_INLINE int on_frame_enter(struct pt_regs *ctx, __u64 cookie)
 {
-	__u64 cookie = bpf_get_attach_cookie(ctx);
 	struct mt_target *t = probe_target(cookie);
 	__u32 kind = MT_COOKIE_KIND(cookie);
 	enum mt_frame_state state;
@@ -239,10 +233,8 @@ MT_INLINE void account_posix_memalign(const struct mt_frame *f, const struct mt_
 }
 
 /* Its return. */
-SEC("uprobe")
-int mt_frame_exit(struct pt_regs *ctx)
+MT_INLINE int on_frame_return(struct pt_regs *ctx, __u64 cookie)
 {
-	__u64 cookie = bpf_get_attach_cookie(ctx);
 	struct mt_target *t = probe_target(cookie);
 	__u32 kind = MT_COOKIE_KIND(cookie);
 	enum mt_frame_state state;
@@ -269,6 +261,30 @@ int mt_frame_exit(struct pt_regs *ctx)
 	else
 		account_realloc(f, t, c, PT_REGS_RC(ctx));
 	return 0;
+}
+
+/*
+ * Two programs for all functions, told apart by their cookies: each program is
+ * a link per target, and a link's detaching waits for the kernel.
+ */
+SEC("uprobe")
+int mt_alloc_enter(struct pt_regs *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+
+	if (MT_COOKIE_KIND(cookie) == MT_KIND_FREE)
+		return on_free(ctx, cookie);
+	return on_frame_enter(ctx, cookie);
+}
+
+SEC("uprobe")
+int mt_alloc_exit(struct pt_regs *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+
+	if (MT_COOKIE_KIND(cookie) == MT_KIND_MALLOC)
+		return on_malloc_return(ctx, cookie);
+	return on_frame_return(ctx, cookie);
 }
 
 #endif

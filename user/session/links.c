@@ -6,27 +6,12 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "memtrace.skel.h"
 #include "session/internal.h"
-
-/* Which probes one program serves. */
-struct role {
-	bool ret;
-	bool framed; /* functions that may contain another one */
-	bool freeing;
-};
-
-static bool serves(const struct role *role, const struct mt_probe *p)
-{
-	bool framed = p->kind != MT_KIND_MALLOC && p->kind != MT_KIND_FREE;
-
-	if (role->ret ? !p->ret : !p->entry)
-		return false;
-	return role->framed == framed && role->freeing == (p->kind == MT_KIND_FREE);
-}
 
 static struct bpf_link *attach_multi(struct bpf_program *prog, pid_t pid, const char *path,
 				     const unsigned long *offsets, const uint64_t *cookies,
@@ -54,10 +39,12 @@ static int keep(struct mt_links *l, struct bpf_link *link)
 	return 0;
 }
 
-static int attach_role(struct mt_links *l, const struct mt_progs *p, struct bpf_program *prog,
-		       const struct role *role, pid_t pid, const struct mt_alloc_found *found,
-		       uint32_t file_id)
+/* The probes of one side, entries or returns: one program serves them all. */
+static int attach_side(struct mt_links *l, const struct mt_progs *p, bool ret, pid_t pid,
+		       const struct mt_alloc_found *found, uint32_t file_id)
 {
+	struct bpf_program *prog =
+		ret ? p->skel->progs.mt_alloc_exit : p->skel->progs.mt_alloc_enter;
 	unsigned long offsets[MT_PROBES_MAX];
 	uint64_t cookies[MT_PROBES_MAX];
 	size_t n = 0;
@@ -66,7 +53,7 @@ static int attach_role(struct mt_links *l, const struct mt_progs *p, struct bpf_
 	for (size_t i = 0; i < found->n_probes; i++) {
 		const struct mt_probe *probe = &found->probes[i];
 
-		if (!serves(role, probe))
+		if (ret ? !probe->ret : !probe->entry)
 			continue;
 		offsets[n] = probe->offset;
 		cookies[n++] = probe->cookie | MT_COOKIE(file_id, 0, 0, 0);
@@ -74,46 +61,48 @@ static int attach_role(struct mt_links *l, const struct mt_progs *p, struct bpf_
 	if (!n)
 		return 0;
 	if (p->multi)
-		return keep(l, attach_multi(prog, pid, found->open_path, offsets, cookies, n,
-					    role->ret));
+		return keep(l, attach_multi(prog, pid, found->open_path, offsets, cookies, n, ret));
 	for (size_t i = 0; i < n && !r; i++)
-		r = keep(l, attach_perf(prog, pid, found->open_path, offsets[i], cookies[i],
-					role->ret));
+		r = keep(l, attach_perf(prog, pid, found->open_path, offsets[i], cookies[i], ret));
 	return r;
 }
 
 int mt_links_attach(struct mt_links *l, const struct mt_progs *p, pid_t pid,
 		    const struct mt_alloc_found *found, uint32_t file_id)
 {
-	/* returns before entries: what is freed was counted */
-	const struct {
-		struct bpf_program *prog;
-		struct role role;
-	} plan[] = {
-		{p->skel->progs.mt_frame_exit, {.ret = true, .framed = true}},
-		{p->skel->progs.mt_frame_enter, {.framed = true}},
-		{p->skel->progs.mt_alloc_exit, {.ret = true}},
-		{p->skel->progs.mt_free_enter, {.freeing = true}},
-	};
-	int r;
+	/* returns first: an entry must not open a frame that no return will close */
+	int r = attach_side(l, p, true, pid, found, file_id);
 
-	for (size_t i = 0; i < sizeof(plan) / sizeof(plan[0]); i++) {
-		r = attach_role(l, p, plan[i].prog, &plan[i].role, pid, found, file_id);
-		if (r) {
-			mt_links_detach(l);
-			if (r == -ESRCH)
-				return mt_err_r(r, "pid %d ended while being attached to", pid);
-			return mt_err_r(r,
-					"cannot probe %s of pid %d: %s; see memtrace doctor -p %d",
-					found->path, pid, strerror(-r), pid);
-		}
-	}
-	return 0;
+	if (!r)
+		r = attach_side(l, p, false, pid, found, file_id);
+	if (!r)
+		return 0;
+	mt_links_detach(l);
+	if (r == -ESRCH)
+		return mt_err_r(r, "pid %d ended while being attached to", pid);
+	return mt_err_r(r, "cannot probe %s of pid %d: %s; see memtrace doctor -p %d", found->path,
+			pid, strerror(-r), pid);
 }
 
+static void *destroy(void *link)
+{
+	bpf_link__destroy(link);
+	return NULL;
+}
+
+/* Each waits for a grace period of the kernel: side by side, not one after another. */
 void mt_links_detach(struct mt_links *l)
 {
+	pthread_t threads[2 * MT_LINKS_MAX];
+	bool started[2 * MT_LINKS_MAX];
+
 	for (size_t i = 0; i < l->n; i++)
-		bpf_link__destroy(l->v[i]);
+		started[i] = !pthread_create(&threads[i], NULL, destroy, l->v[i]);
+	for (size_t i = 0; i < l->n; i++) {
+		if (started[i])
+			pthread_join(threads[i], NULL);
+		else
+			bpf_link__destroy(l->v[i]);
+	}
 	l->n = 0;
 }

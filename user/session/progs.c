@@ -32,14 +32,13 @@ static void set_pidns(struct memtrace_bpf *skel)
 /* bpf_map_lookup_percpu_elem came with 5.19; bpf_loop, with 5.17, is older. */
 static bool can_zero_at_exec(void)
 {
-	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACING, BPF_FUNC_map_lookup_percpu_elem,
-				       NULL) == 1;
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_RAW_TRACEPOINT,
+				       BPF_FUNC_map_lookup_percpu_elem, NULL) == 1;
 }
 
 static void configure_uprobes(struct mt_progs *p, const struct mt_kernel *k, bool sleepable)
 {
-	struct bpf_program *progs[] = {p->skel->progs.mt_alloc_exit, p->skel->progs.mt_free_enter,
-				       p->skel->progs.mt_frame_enter, p->skel->progs.mt_frame_exit};
+	struct bpf_program *progs[] = {p->skel->progs.mt_alloc_enter, p->skel->progs.mt_alloc_exit};
 
 	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
 		if (p->multi)
