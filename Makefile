@@ -5,4 +5,5 @@ SHELL := /bin/bash
 
 include scripts/build.mk
 include scripts/test.mk
+include scripts/bench.mk
 include scripts/check.mk

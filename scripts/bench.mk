@@ -1,0 +1,23 @@
+# What scripts/bench measures with. Never sanitized, as the test targets.
+BENCH_DIR := $(BUILD)/tests/bench
+BENCH_BIN := $(BENCH_DIR)/loop $(BENCH_DIR)/floor $(BENCH_DIR)/tlscount.so
+
+.PHONY: bench bench-build
+bench-build: $(BENCH_BIN) $(BUILD)/memtrace
+bench: ## measure what tracing costs, beside other tools; BENCH_ARGS=--quick
+	BUILD=$(BUILD) scripts/bench $(BENCH_ARGS)
+
+$(BENCH_BIN): | $(BENCH_DIR)
+$(BENCH_DIR):
+	@mkdir -p $@
+
+$(BENCH_DIR)/loop: tests/bench/loop.c
+	$(CC) $(TARGET_CFLAGS) -o $@ $<
+
+$(BENCH_DIR)/tlscount.so: tests/bench/tlscount.c
+	$(CC) $(TARGET_CFLAGS) -fPIC -shared -Wl,-z,defs -o $@ $<
+
+$(BENCH_DIR)/floor: tests/bench/floor.c $(LIB)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+
+-include $(BENCH_BIN:=.d)
