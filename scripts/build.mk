@@ -11,7 +11,7 @@ comma := ,
 # SAN=1 builds everything in user space under ASan and UBSan.
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 OPT      ?= -O2 -g
-CFLAGS   += -std=gnu11 $(OPT) $(WARN) $(SANFLAGS)
+CFLAGS   += -std=gnu11 -fPIC -fvisibility=hidden $(OPT) $(WARN) $(SANFLAGS)
 CPPFLAGS += -D_GNU_SOURCE -DMT_VERSION='"$(VERSION)"' -Iuser -Iuser/include -Ibpf -I$(BUILD)
 LDFLAGS  += $(SANFLAGS)
 LDLIBS   += -lbpf -lelf -lZydis -lz -lpthread
@@ -28,10 +28,18 @@ CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 LIB      := $(BUILD)/libmemtrace-internal.a
 
 .PHONY: all clean help
-all: $(BUILD)/memtrace ## build build/memtrace
+all: $(BUILD)/memtrace $(BUILD)/libmemtrace.so ## build build/memtrace and the C library
 
 $(BUILD)/memtrace: $(CLI_OBJ) $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(LDLIBS)
+
+# The public library: only what the version script names is visible.
+SOLIB := libmemtrace.so.0
+$(BUILD)/libmemtrace.so: $(BUILD)/$(SOLIB)
+	ln -sf $(SOLIB) $@
+$(BUILD)/$(SOLIB): $(LIB) user/lib/libmemtrace.map
+	$(CC) $(LDFLAGS) -shared -Wl,-soname,$(SOLIB) -Wl,--version-script=user/lib/libmemtrace.map \
+	    -Wl,-z,defs -o $@ -Wl,--whole-archive $(LIB) -Wl,--no-whole-archive $(LDLIBS)
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@

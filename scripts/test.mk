@@ -57,3 +57,13 @@ $(TARGET_DIR)/bare64: tests/targets/bare.c
 	$(CC) $(BARE_FLAGS) -m64 -o $@ $<
 
 -include $(TARGET_BIN:=.d)
+
+# Tools of the integration tests that are linked with the library.
+TOOL_SRC := $(wildcard tests/integration/*.c)
+TOOL_BIN := $(TOOL_SRC:tests/%.c=$(BUILD)/tests/%)
+targets: $(TOOL_BIN)
+$(BUILD)/tests/integration/%: tests/integration/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+
+-include $(TOOL_BIN:=.d)

@@ -3,7 +3,7 @@
 
 #define FIELD(go, member, ftype, funit, mtype, mname, text)                                        \
 	{                                                                                          \
-		.name = (go), .offset = offsetof(struct mt_memstats, member),                      \
+		.name = (go), .offset = offsetof(struct memtrace_memstats, member),                \
 		.type = MT_FIELD_##ftype, .unit = MT_FIELD_##funit,                                \
 		.metric_type = MT_METRIC_##mtype, .metric = (mname), .help = (text),               \
 	}
@@ -57,7 +57,7 @@ const struct mt_field mt_fields[] = {
 
 const size_t mt_fields_count = sizeof(mt_fields) / sizeof(mt_fields[0]);
 
-uint64_t mt_field_u64(const struct mt_field *f, const struct mt_memstats *m)
+uint64_t mt_field_u64(const struct mt_field *f, const struct memtrace_memstats *m)
 {
 	const char *p = (const char *)m + f->offset;
 
@@ -66,12 +66,12 @@ uint64_t mt_field_u64(const struct mt_field *f, const struct mt_memstats *m)
 	return *(const uint64_t *)(const void *)p;
 }
 
-double mt_field_double(const struct mt_field *f, const struct mt_memstats *m)
+double mt_field_double(const struct mt_field *f, const struct memtrace_memstats *m)
 {
 	return *(const double *)(const void *)((const char *)m + f->offset);
 }
 
-bool mt_field_bool(const struct mt_field *f, const struct mt_memstats *m)
+bool mt_field_bool(const struct mt_field *f, const struct memtrace_memstats *m)
 {
 	return *(const bool *)(const void *)((const char *)m + f->offset);
 }

@@ -16,7 +16,7 @@ enum mt_field_metric { MT_METRIC_NONE, MT_METRIC_GAUGE, MT_METRIC_COUNTER };
 
 struct mt_field {
 	const char *name; /* as Go spells it: "HeapAlloc" */
-	size_t offset;    /* in struct mt_memstats */
+	size_t offset;    /* in struct memtrace_memstats */
 	enum mt_field_type type;
 	enum mt_field_unit unit;
 	enum mt_field_metric metric_type;
@@ -28,9 +28,9 @@ extern const struct mt_field mt_fields[];
 extern const size_t mt_fields_count;
 
 /* The value of a U64 or U32 field. */
-uint64_t mt_field_u64(const struct mt_field *f, const struct mt_memstats *m);
+uint64_t mt_field_u64(const struct mt_field *f, const struct memtrace_memstats *m);
 /* The value of a DOUBLE and of a BOOL field. */
-double mt_field_double(const struct mt_field *f, const struct mt_memstats *m);
-bool mt_field_bool(const struct mt_field *f, const struct mt_memstats *m);
+double mt_field_double(const struct mt_field *f, const struct memtrace_memstats *m);
+bool mt_field_bool(const struct mt_field *f, const struct memtrace_memstats *m);
 
 #endif

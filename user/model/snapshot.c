@@ -69,7 +69,7 @@ int64_t mt_flows_net_bytes(const struct mt_flows *f)
 	return clamp(net);
 }
 
-static void derive_flows(struct mt_memstats *m, const struct mt_flows *f)
+static void derive_flows(struct memtrace_memstats *m, const struct mt_flows *f)
 {
 	for (unsigned int i = 0; i < MT_CLASSES; i++) {
 		m->mallocs = add(m->mallocs, f->cls[i].mallocs);
@@ -90,7 +90,7 @@ static void derive_flows(struct mt_memstats *m, const struct mt_flows *f)
  * Sys is what /proc said last, its parts may be older: each takes what it may
  * of what is left, and OtherSys is the rest, so that the sum is always Sys.
  */
-static void derive_sys(struct mt_memstats *m, const struct mt_vm *vm)
+static void derive_sys(struct memtrace_memstats *m, const struct mt_vm *vm)
 {
 	uint64_t left;
 
@@ -108,7 +108,7 @@ static void derive_sys(struct mt_memstats *m, const struct mt_vm *vm)
 
 void mt_snapshot_derive(struct mt_snapshot *s)
 {
-	s->memstats = (struct mt_memstats){0};
+	s->memstats = (struct memtrace_memstats){0};
 	derive_flows(&s->memstats, &s->flows);
 	if (s->vm.known)
 		derive_sys(&s->memstats, &s->vm);

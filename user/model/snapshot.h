@@ -11,23 +11,12 @@
 #include <sys/types.h>
 
 #include "abi.h"
+#include "memtrace/memtrace.h"
 
-/* Go's runtime.MemStats, field by field; bytes and counts, times in ns. */
-struct mt_memstats {
-	uint64_t alloc, total_alloc, sys, lookups, mallocs, frees;
-	uint64_t heap_alloc, heap_sys, heap_idle, heap_inuse, heap_released, heap_objects;
-	uint64_t stack_inuse, stack_sys, mspan_inuse, mspan_sys, mcache_inuse, mcache_sys;
-	uint64_t buck_hash_sys, gc_sys, other_sys;
-	uint64_t next_gc, last_gc, pause_total_ns;
-	uint64_t pause_ns[256], pause_end[256];
-	uint32_t num_gc, num_forced_gc;
-	double gc_cpu_fraction;
-	bool enable_gc, debug_gc;
-	struct {
-		uint32_t size;
-		uint64_t mallocs, frees;
-	} by_size[MT_BYSIZE];
-};
+_Static_assert(sizeof(((struct memtrace_memstats *)0)->by_size) /
+			       sizeof(((struct memtrace_memstats *)0)->by_size[0]) ==
+		       MT_BYSIZE,
+	       "one entry for each of Go's classes");
 
 /* The counters of one target, summed over CPUs. */
 struct mt_flows {
@@ -83,7 +72,7 @@ struct mt_snapshot {
 	const char *sizes;   /* "usable"; static text */
 	enum mt_since since;
 	enum mt_vm_source vm_source;
-	struct mt_memstats memstats;
+	struct memtrace_memstats memstats;
 	struct mt_flows flows;
 	struct mt_vm vm;
 	struct mt_tracer tracer;

@@ -14,7 +14,7 @@ static void write_bytes(struct mt_writer *w, const char *name, uint64_t v, enum 
 static void write_line(struct mt_writer *w, const struct mt_snapshot *s,
 		       const struct mt_render_opts *o)
 {
-	const struct mt_memstats *m = &s->memstats;
+	const struct memtrace_memstats *m = &s->memstats;
 	uint64_t lost = mt_flows_lost(&s->flows);
 
 	if (o->prefix) {

@@ -12,7 +12,7 @@ static void write_ring(struct mt_json *j, const char *key, const uint64_t v[256]
 	mt_json_array_end(j);
 }
 
-static void write_by_size(struct mt_json *j, const struct mt_memstats *m)
+static void write_by_size(struct mt_json *j, const struct memtrace_memstats *m)
 {
 	mt_json_array_begin(j, "BySize");
 	for (size_t i = 0; i < MT_BYSIZE; i++) {
@@ -25,7 +25,8 @@ static void write_by_size(struct mt_json *j, const struct mt_memstats *m)
 	mt_json_array_end(j);
 }
 
-static void write_field(struct mt_json *j, const struct mt_field *f, const struct mt_memstats *m)
+static void write_field(struct mt_json *j, const struct mt_field *f,
+			const struct memtrace_memstats *m)
 {
 	if (f->type == MT_FIELD_DOUBLE)
 		mt_json_double(j, f->name, mt_field_double(f, m));
@@ -35,13 +36,14 @@ static void write_field(struct mt_json *j, const struct mt_field *f, const struc
 		mt_json_u64(j, f->name, mt_field_u64(f, m));
 }
 
-void mt_render_memstats_object(struct mt_json *j, const char *key, const struct mt_memstats *m)
+void mt_render_memstats_object(struct mt_json *j, const char *key,
+			       const struct memtrace_memstats *m)
 {
 	mt_json_object_begin(j, key);
 	for (size_t i = 0; i < mt_fields_count; i++) {
 		write_field(j, &mt_fields[i], m);
 		/* The table holds scalars; Go's two rings stand behind this one. */
-		if (mt_fields[i].offset == offsetof(struct mt_memstats, pause_total_ns)) {
+		if (mt_fields[i].offset == offsetof(struct memtrace_memstats, pause_total_ns)) {
 			write_ring(j, "PauseNs", m->pause_ns);
 			write_ring(j, "PauseEnd", m->pause_end);
 		}

@@ -81,7 +81,7 @@ static void write_field(struct mt_writer *w, const struct mt_field *f,
 {
 	family(w, f->metric, f->metric_type == MT_METRIC_COUNTER ? "counter" : "gauge", f->help);
 	for (size_t i = 0; i < n; i++) {
-		const struct mt_memstats *m = &s[i]->memstats;
+		const struct memtrace_memstats *m = &s[i]->memstats;
 
 		if (f->type == MT_FIELD_DOUBLE)
 			write_double(w, f->metric, s[i], mt_field_double(f, m));

@@ -41,6 +41,6 @@ const struct mt_render_ops *mt_render_find(const char *name);
 
 /* The Go MemStats object of s, as encoding/json writes it, under key (NULL at the top). */
 struct mt_json;
-void mt_render_memstats_object(struct mt_json *j, const char *key, const struct mt_memstats *m);
+void mt_render_memstats_object(struct mt_json *j, const char *key, const struct memtrace_memstats *m);
 
 #endif

@@ -50,8 +50,8 @@ static void write_header(struct mt_writer *w, const struct mt_snapshot *s,
 		mt_write_str(w, "nothing lost\n");
 }
 
-static void write_field(struct mt_writer *w, const struct mt_field *f, const struct mt_memstats *m,
-			enum mt_unit unit)
+static void write_field(struct mt_writer *w, const struct mt_field *f,
+			const struct memtrace_memstats *m, enum mt_unit unit)
 {
 	char value[32] = "", human[32] = "";
 

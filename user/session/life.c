@@ -53,6 +53,9 @@ static int on_life(void *ctx, void *data, size_t size)
 			continue;
 		t->relook = true;
 		t->full_ns = 0;
+		memset(&t->vm, 0, sizeof(t->vm));
+		if (mt_proc_exe(t->pid, t->exe, sizeof(t->exe)))
+			t->exe[0] = '\0';
 		t->since = MT_SINCE_START;
 		if (!s->progs.zero_at_exec) {
 			take_base(s, t);
@@ -116,7 +119,7 @@ static int relook(struct mt_session *s, struct mt_tracee *t)
 
 	if (r)
 		return 0;
-	if (!mt_proc_exe(t->pid, t->exe, sizeof(t->exe)) && !maps_file(maps, t->found)) {
+	if (!maps_file(maps, t->found)) {
 		sink = mt_log_set_sink(NULL);
 		r = mt_alloc_detect(t->pid, maps, &found);
 		mt_log_set_sink(sink);

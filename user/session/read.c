@@ -48,6 +48,7 @@ static void add_counters(struct mt_flows *f, const struct mt_counters *c)
 	f->failed_storage += c->failed_storage;
 	f->unreturned += c->unreturned;
 	f->unknown_free += c->unknown_free;
+	f->map_full += c->map_full;
 	f->events += c->events;
 }
 
@@ -77,7 +78,10 @@ int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flo
 	return 0;
 }
 
-/* An ended target: the sizes that its last thread left (bpf/proc.bpf.h). */
+/*
+ * An ended target: the sizes that its last thread left and the name that its
+ * last exec gave it (bpf/proc.bpf.h).
+ */
 static void read_exit_levels(struct mt_session *s, struct mt_tracee *t)
 {
 	uint32_t key = (uint32_t)t->pid;
@@ -85,14 +89,18 @@ static void read_exit_levels(struct mt_session *s, struct mt_tracee *t)
 	uint64_t others;
 
 	if (bpf_map__lookup_elem(s->progs.skel->maps.mt_targets, &key, sizeof(key), &k, sizeof(k),
-				 0) ||
-	    !k.exit_data)
+				 0))
+		return;
+	if (k.comm[0])
+		snprintf(t->comm, sizeof(t->comm), "%.*s", (int)sizeof(k.comm), k.comm);
+	if (!k.exit_data)
 		return;
 	/* arenas and mapped blocks stay as they were at the last reading */
 	others = t->vm.heap_sys > t->vm.heap_brk ? t->vm.heap_sys - t->vm.heap_brk : 0;
 	t->vm.known = true;
 	t->vm.data = k.exit_data;
 	t->vm.stack = k.exit_stack;
+	t->vm.heap_brk = k.exit_brk;
 	t->vm.heap_sys = k.exit_brk + others;
 	if (t->vm.stack_sys < k.exit_stack)
 		t->vm.stack_sys = k.exit_stack;

@@ -231,6 +231,14 @@ int mt_session_service(struct mt_session *s)
 	return mt_life_relook(s);
 }
 
+int mt_session_find(const struct mt_session *s, pid_t pid, size_t *i)
+{
+	for (*i = 0; *i < s->n; (*i)++)
+		if (s->tracees[*i]->pid == pid)
+			return 0;
+	return -ESRCH;
+}
+
 size_t mt_session_count(const struct mt_session *s)
 {
 	return s->n;

@@ -38,6 +38,8 @@ int mt_session_fd(const struct mt_session *s);
 /* Handles exits and execs. 0 or -errno. */
 int mt_session_service(struct mt_session *s);
 
+/* Which target a pid is. -ESRCH: none. */
+int mt_session_find(const struct mt_session *s, pid_t pid, size_t *i);
 size_t mt_session_count(const struct mt_session *s); /* targets added */
 size_t mt_session_alive(const struct mt_session *s); /* of these, not ended */
 

@@ -26,7 +26,7 @@ static size_t size_of(const struct mt_field *f)
 /* Every scalar byte of the struct belongs to exactly one row; arrays to none. */
 static void covers_struct(void **state)
 {
-	unsigned char seen[sizeof(struct mt_memstats)] = {0};
+	unsigned char seen[sizeof(struct memtrace_memstats)] = {0};
 	size_t scalars = 0, rows = 0;
 
 	(void)state;
@@ -37,13 +37,13 @@ static void covers_struct(void **state)
 			rows++;
 		}
 	}
-	for (size_t i = 0; i < offsetof(struct mt_memstats, by_size); i++)
+	for (size_t i = 0; i < offsetof(struct memtrace_memstats, by_size); i++)
 		scalars += seen[i];
 	assert_int_equal(scalars, rows);
-	for (size_t i = 0; i < offsetof(struct mt_memstats, pause_ns); i++)
+	for (size_t i = 0; i < offsetof(struct memtrace_memstats, pause_ns); i++)
 		assert_int_equal(seen[i], 1);
-	for (size_t i = offsetof(struct mt_memstats, num_gc);
-	     i <= offsetof(struct mt_memstats, debug_gc); i++)
+	for (size_t i = offsetof(struct memtrace_memstats, num_gc);
+	     i <= offsetof(struct memtrace_memstats, debug_gc); i++)
 		assert_int_equal(seen[i], 1);
 }
 
@@ -82,7 +82,7 @@ static const struct mt_field *named(const char *name)
 
 static void values(void **state)
 {
-	struct mt_memstats m = {
+	struct memtrace_memstats m = {
 		.alloc = UINT64_MAX,
 		.other_sys = 7,
 		.num_gc = UINT32_MAX,

@@ -32,7 +32,7 @@ static void flow(uint64_t size, uint64_t mallocs, uint64_t frees)
 
 static void from_start(void **state)
 {
-	const struct mt_memstats *m = &snap.memstats;
+	const struct memtrace_memstats *m = &snap.memstats;
 
 	(void)state;
 	flow(24, 1000, 400);
@@ -87,7 +87,7 @@ static void released_below_idle(void **state)
 
 static void since_attach(void **state)
 {
-	const struct mt_memstats *m = &snap.memstats;
+	const struct memtrace_memstats *m = &snap.memstats;
 
 	(void)state;
 	snap.since = MT_SINCE_ATTACH;
@@ -177,7 +177,7 @@ static uint64_t anything(void)
 	}
 }
 
-static void check_identity(const struct mt_memstats *m)
+static void check_identity(const struct memtrace_memstats *m)
 {
 	unsigned __int128 sum = (unsigned __int128)m->heap_sys + m->stack_sys + m->mspan_sys +
 				m->mcache_sys + m->buck_hash_sys + m->gc_sys + m->other_sys;

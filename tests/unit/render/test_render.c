@@ -205,7 +205,7 @@ static void line(void **state)
 	golden("line-lost.txt", "line", &attached, &demo, &many);
 	golden("hostile-line.txt", "line", &hostile, NULL, &many);
 	demo.memstats =
-		(struct mt_memstats){.alloc = 12 << 20, .total_alloc = 13 << 20, .sys = 14 << 20};
+		(struct memtrace_memstats){.alloc = 12 << 20, .total_alloc = 13 << 20, .sys = 14 << 20};
 	render(&w, "line", s, 1, &mib);
 	assert_string_equal(w.buf,
 			    "Alloc = 12 MiB\tTotalAlloc = 13 MiB\tSys = 14 MiB\tNumGC = 0\n");

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Whole ELF files as a hostile target could make them, through every accessor. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "alloc/alloc.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void use_bytes(const uint8_t *bytes, size_t len)
+{
+	static volatile uint8_t sink __attribute__((unused));
+
+	for (size_t i = 0; i < len; i += 61)
+		sink ^= bytes[i];
+	if (len)
+		sink ^= bytes[len - 1];
+}
+
+static void use_funcs(const struct mt_elf *elf)
+{
+	const struct mt_sym *syms;
+	const uint8_t *text;
+	uint64_t start;
+	size_t n, len;
+
+	if (mt_elf_funcs(elf, &syms, &n))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		use_bytes((const uint8_t *)syms[i].name, strlen(syms[i].name));
+		if (i < 64 && mt_elf_text(elf, syms[i].addr, &text, &len, &start) == 0) {
+			if (syms[i].addr - start >= len)
+				abort();
+			use_bytes(text, len);
+		}
+		if (i && syms[i - 1].addr > syms[i].addr)
+			abort();
+	}
+}
+
+static void use(const struct mt_elf *elf)
+{
+	static struct mt_alloc_found found;
+	struct mt_sym sym;
+	const char *p;
+	size_t max;
+
+	if (mt_elf_find_func(elf, "malloc", &sym) == 0 && strcmp(sym.name, "malloc") != 0)
+		abort();
+	mt_elf_imports(elf, "mmap");
+	mt_elf_exports(elf, "malloc");
+	mt_elf_slot_symbol(elf, 0x3fe0);
+	mt_elf_is_static(elf);
+	mt_elf_has_symtab(elf);
+	use_funcs(elf);
+	p = mt_elf_find_text(elf, "GNU C Library", &max);
+	if (p)
+		use_bytes((const uint8_t *)p, max);
+	if (mt_alloc_inspect(elf, 0x061200, &found) == 0 &&
+	    (found.n_probes > MT_PROBES_MAX || found.n_probes < 2))
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct mt_elf *elf = NULL;
+	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+
+	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
+		abort();
+	if (mt_elf_open_fd(fd, &elf) == 0)
+		use(elf);
+	mt_elf_free(&elf);
+	close(fd);
+	return 0;
+}

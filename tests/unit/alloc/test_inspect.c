@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <gnu/libc-version.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/alloc.h"
+#include "programs.h"
+
+#define V618 0x061200u
+
+static char libc_path[4096];
+static uint64_t libc_base;
+
+static int find_libc(struct dl_phdr_info *info, size_t size, void *data)
+{
+	(void)size;
+	(void)data;
+	if (strstr(info->dlpi_name, "libc.so")) {
+		snprintf(libc_path, sizeof(libc_path), "%s", info->dlpi_name);
+		libc_base = info->dlpi_addr;
+	}
+	return 0;
+}
+
+static int setup(void **state)
+{
+	dl_iterate_phdr(find_libc, NULL);
+	return libc_path[0] ? programs_setup(state) : -1;
+}
+
+static int inspect(const char *path, struct mt_alloc_found *found)
+{
+	struct mt_elf *elf = NULL;
+	int r = mt_elf_open(path, &elf);
+
+	assert_int_equal(r, 0);
+	memset(found, 0, sizeof(*found));
+	r = mt_alloc_inspect(elf, V618, found);
+	mt_elf_free(&elf);
+	return r;
+}
+
+static const struct mt_probe *probe_of(const struct mt_alloc_found *found, const char *func)
+{
+	for (size_t i = 0; i < found->n_probes; i++)
+		if (strcmp(found->probes[i].func, func) == 0)
+			return &found->probes[i];
+	return NULL;
+}
+
+static void check_probe(const struct mt_alloc_found *found, const char *func, enum mt_kind kind,
+			bool entry, bool ret)
+{
+	const struct mt_probe *p = probe_of(found, func);
+
+	assert_non_null(p);
+	assert_int_equal(p->kind, kind);
+	assert_int_equal(p->entry, entry);
+	assert_int_equal(p->ret, ret);
+	assert_int_equal(MT_COOKIE_KIND(p->cookie), kind);
+	assert_int_equal(MT_COOKIE_FILE(p->cookie), 0);
+	assert_int_equal(MT_COOKIE_OFF(p->cookie), p->place.addr - found->text_lo);
+	assert_int_equal(MT_COOKIE_LEN(p->cookie), found->text_hi - found->text_lo);
+}
+
+static void test_libc_probes(void **state)
+{
+	struct mt_alloc_found *found = malloc(sizeof(*found));
+
+	(void)state;
+	assert_int_equal(inspect(libc_path, found), 0);
+	assert_ptr_equal(found->allocator, &mt_alloc_glibc);
+	assert_string_equal(found->version, gnu_get_libc_version());
+	check_probe(found, "malloc", MT_KIND_MALLOC, false, true);
+	check_probe(found, "calloc", MT_KIND_MALLOC, false, true);
+	check_probe(found, "free", MT_KIND_FREE, true, false);
+	check_probe(found, "realloc", MT_KIND_REALLOC, true, true);
+	check_probe(found, "reallocarray", MT_KIND_REALLOCARRAY, true, true);
+	check_probe(found, "memalign", MT_KIND_MEMALIGN, true, true);
+	check_probe(found, "posix_memalign", MT_KIND_POSIX_MEMALIGN, true, true);
+	assert_null(probe_of(found, "cfree")); /* free's address */
+	for (size_t i = 0; i < found->n_probes; i++)
+		for (size_t k = 0; k < i; k++)
+			assert_int_not_equal(found->probes[i].offset, found->probes[k].offset);
+	free(found);
+}
+
+/* The probes that run a thousand times more often than the others are not stepped. */
+static void test_libc_places(void **state)
+{
+	static const char *const hot[] = {"malloc", "free", "calloc", "realloc"};
+	struct mt_alloc_found *found = malloc(sizeof(*found));
+
+	(void)state;
+	assert_int_equal(inspect(libc_path, found), 0);
+	for (size_t i = 0; i < sizeof(hot) / sizeof(hot[0]); i++)
+		assert_int_equal(probe_of(found, hot[i])->place.step, MT_STEP_EMULATED);
+	free(found);
+}
+
+static uint64_t link_addr(const char *name)
+{
+	/* By its path: a sanitizer may stand in front of it. */
+	void *lib = dlopen(libc_path, RTLD_NOW | RTLD_NOLOAD);
+	void *p = lib ? dlsym(lib, name) : NULL;
+
+	assert_non_null(p);
+	return (uint64_t)(uintptr_t)p - libc_base;
+}
+
+/* Everything of malloc.c inside, obstack and reallocarray outside. */
+static void test_libc_range(void **state)
+{
+	static const char *const in[] = {"malloc",       "free",        "realloc",
+					 "calloc",       "memalign",    "valloc",
+					 "malloc_stats", "malloc_info", "posix_memalign"};
+	static const char *const out[] = {"reallocarray", "_obstack_begin", "_obstack_newchunk",
+					  "strdup",       "qsort",          "fopen"};
+	struct mt_alloc_found *found = malloc(sizeof(*found));
+
+	(void)state;
+	assert_int_equal(inspect(libc_path, found), 0);
+	assert_true(found->text_hi - found->text_lo < 256 * 1024);
+	for (size_t i = 0; i < sizeof(in) / sizeof(in[0]); i++)
+		assert_in_range(link_addr(in[i]), found->text_lo, found->text_hi - 1);
+	for (size_t i = 0; i < sizeof(out) / sizeof(out[0]); i++)
+		assert_not_in_range(link_addr(out[i]), found->text_lo, found->text_hi - 1);
+	free(found);
+}
+
+/* The library frees through free in at least one place of its own: those sites are inside. */
+static void test_libc_internal_calls(void **state)
+{
+	struct mt_alloc_found *found = malloc(sizeof(*found));
+	uint64_t target = link_addr("free");
+	const uint8_t *text = (const uint8_t *)(uintptr_t)libc_base;
+	int sites = 0;
+
+	(void)state;
+	assert_int_equal(inspect(libc_path, found), 0);
+	for (uint64_t at = found->text_lo; at + 5 <= found->text_hi; at++) {
+		int32_t disp;
+
+		memcpy(&disp, text + at + 1, sizeof(disp));
+		sites += text[at] == 0xe8 && at + 5 + (uint64_t)(int64_t)disp == target;
+	}
+	/* At 2.36 thread exit calls free twice, realloc once. Later ones go past it. */
+	if (strcmp(found->version, "2.36") == 0)
+		assert_int_equal(sites, 3);
+	free(found);
+}
+
+static void test_static(void **state)
+{
+	struct mt_alloc_found *found = malloc(sizeof(*found));
+
+	(void)state;
+	if (!programs_run("cc -static -o st program.c && strip -o stripped st")) {
+		free(found);
+		skip(); /* no static libc here */
+	}
+	assert_int_equal(inspect(programs_path("st"), found), 0);
+	assert_ptr_equal(found->allocator, &mt_alloc_glibc);
+	check_probe(found, "malloc", MT_KIND_MALLOC, false, true);
+	check_probe(found, "free", MT_KIND_FREE, true, false);
+	assert_true(found->text_lo < found->text_hi);
+	assert_int_equal(inspect(programs_path("stripped"), found), -ENOENT);
+	free(found);
+}
+
+static void test_others(void **state)
+{
+	struct mt_alloc_found *found = malloc(sizeof(*found));
+
+	(void)state;
+	assert_int_equal(inspect("/bin/ls", found), -ENOENT);
+	if (programs_run("musl-gcc -static -o musl program.c"))
+		assert_int_equal(inspect(programs_path("musl"), found), -ENOENT);
+	else
+		print_message("no musl-gcc: a static musl executable was not looked at\n");
+	if (access("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2", R_OK) == 0)
+		assert_int_equal(inspect("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2", found),
+				 -ENOENT);
+	free(found);
+}
+
+/*
+ * A library that looks like a glibc of a given version: what it takes to be
+ * one, a missing valloc, forwarders through the PLT and without it.
+ */
+static const char fake_source[] =
+	"#include <stddef.h>\n"
+	"#define F __attribute__((noinline))\n"
+	"char banner[1];\n"
+	"const char text[] = \"GNU C Library (x) stable release version \" VERSION \".\";\n"
+	"const char *gnu_get_libc_version(void) { return text; }\n"
+	"F void *malloc(size_t n) { banner[0] += n; return banner; }\n"
+	"F void free(void *p) { if (p) banner[0]++; }\n"
+	"__asm__(\".globl free_sized, free_aligned_sized\\n\"\n"
+	"	\".type free_sized,@function\\n.type free_aligned_sized,@function\\n\"\n"
+	"	\"free_sized: jmp free@plt\\n.size free_sized,.-free_sized\\n\"\n"
+	"	\"free_aligned_sized: endbr64\\njmp free@plt\\n\"\n"
+	"	\".size free_aligned_sized,.-free_aligned_sized\\n\");\n";
+
+static void test_versions(void **state)
+{
+	static const struct {
+		const char *version;
+		enum mt_layout layout;
+	} versions[] = {{"2.31", MT_LAYOUT_GLIBC},      {"2.42", MT_LAYOUT_GLIBC},
+			{"2.43", MT_LAYOUT_GLIBC_243},  {"2.43.9", MT_LAYOUT_GLIBC_243},
+			{"2.100", MT_LAYOUT_GLIBC_243}, {"3.0", MT_LAYOUT_GLIBC_243}};
+	struct mt_alloc_found *found = malloc(sizeof(*found));
+	char cmd[256];
+
+	(void)state;
+	assert_int_equal(programs_write("fake.c", fake_source), 0);
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		snprintf(cmd, sizeof(cmd),
+			 "cc -O1 -fno-builtin -shared -fPIC -DVERSION='\"%s\"' -o fake.so fake.c",
+			 versions[i].version);
+		assert_true(programs_run(cmd));
+		assert_int_equal(inspect(programs_path("fake.so"), found), 0);
+		assert_string_equal(found->version, versions[i].version);
+		assert_int_equal(found->layout, versions[i].layout);
+		/* free_sized and free_aligned_sized end in free, which is probed. */
+		assert_int_equal(found->n_probes, 2);
+		assert_non_null(probe_of(found, "malloc"));
+		assert_non_null(probe_of(found, "free"));
+	}
+	free(found);
+}
+
+static void test_no_free(void **state)
+{
+	struct mt_alloc_found *found = malloc(sizeof(*found));
+
+	(void)state;
+	assert_int_equal(programs_write("half.c",
+					"const char *gnu_get_libc_version(void) { return 0; }\n"
+					"void *malloc(unsigned long n) { return 0; }\n"),
+			 0);
+	assert_true(programs_run("cc -fno-builtin -shared -fPIC -o half.so half.c"));
+	assert_int_equal(inspect(programs_path("half.so"), found), -ENOENT);
+	free(found);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_libc_probes), cmocka_unit_test(test_libc_places),
+		cmocka_unit_test(test_libc_range),  cmocka_unit_test(test_libc_internal_calls),
+		cmocka_unit_test(test_static),      cmocka_unit_test(test_others),
+		cmocka_unit_test(test_versions),    cmocka_unit_test(test_no_free),
+	};
+
+	return cmocka_run_group_tests(tests, setup, programs_teardown);
+}

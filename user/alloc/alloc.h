@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Allocators: one descriptor file each, listed in registry.c. A descriptor
+ * says how to know the allocator, what to probe and how blocks are sized.
+ */
+#ifndef MT_ALLOC_ALLOC_H
+#define MT_ALLOC_ALLOC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "abi.h"
+#include "sys/elf.h"
+#include "sys/place.h"
+#include "sys/procfs.h"
+
+struct mt_alloc_func {
+	const char *name; /* symbol */
+	enum mt_kind kind;
+	bool required;    /* without it the file is not this allocator */
+	bool bounds_text; /* lies in the allocator's own object: takes part in its text range */
+};
+
+struct mt_allocator {
+	const char *name;                  /* "glibc" */
+	const struct mt_alloc_func *funcs; /* name NULL ends it */
+	const char *const
+		*text_symbols; /* further exports of the allocator's object; NULL-terminated */
+	/* True if elf is this allocator; version as text ("2.36", "" if unknown) and layout are
+	 * filled. */
+	bool (*identify)(const struct mt_elf *elf, char *version, size_t size,
+			 enum mt_layout *layout);
+};
+
+extern const struct mt_allocator mt_alloc_glibc;
+extern const struct mt_allocator *const mt_allocators[]; /* NULL-terminated */
+
+/* One probe to attach. */
+struct mt_probe {
+	const char *func; /* first symbol of that address; static text */
+	enum mt_kind kind;
+	uint64_t offset; /* in the file, bytes */
+	bool entry;      /* an entry probe; a place may carry both */
+	bool ret;        /* a return probe */
+	struct mt_place place;
+	uint64_t cookie; /* MT_COOKIE without the file id, which the session adds */
+};
+
+#define MT_PROBES_MAX 32
+
+/* An allocator as found in a file. */
+struct mt_alloc_found {
+	const struct mt_allocator *allocator;
+	char version[32];
+	enum mt_layout layout;
+	char path[4096];      /* as the target sees it */
+	char open_path[4160]; /* what memtrace opens: /proc/PID/map_files/... or /proc/PID/root/...
+			       */
+	uint64_t dev, inode;  /* as stat reports them for open_path */
+	uint64_t text_lo, text_hi; /* link-time range of the allocator's own text; 0, 0 unknown */
+	struct mt_probe probes[MT_PROBES_MAX];
+	size_t n_probes;
+};
+
+/*
+ * Finds the allocator that serves malloc in the process: the executable or a
+ * preloaded library that defines malloc itself, then the libc; a library that
+ * only forwards is passed over. Logs one line with the remedy and returns
+ * -ENOENT (none found), -ENODATA (static and no symbols), -ENOTSUP (found, but
+ * of a kind that cannot be traced; or a 32-bit target), -ESRCH, -EACCES.
+ * The caller frees *ret with free().
+ */
+int mt_alloc_detect(pid_t pid, const struct mt_maps *maps, struct mt_alloc_found **ret);
+
+/*
+ * The pure part: fills allocator, probes, text range for one ELF file.
+ * -ENOENT: the file defines no allocator that we know.
+ */
+int mt_alloc_inspect(const struct mt_elf *elf, uint32_t kernel, struct mt_alloc_found *found);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The control group whose memory the process is charged to: cgroups(7), proc(5). */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "sys/procfs.h"
+
+/* Takes the next line of *p into line[n], without its newline. */
+static bool next_line(const char **p, const char **line, size_t *n)
+{
+	const char *end;
+
+	if (!**p)
+		return false;
+	end = strchrnul(*p, '\n');
+	*line = *p;
+	*n = (size_t)(end - *p);
+	*p = *end ? end + 1 : end;
+	return true;
+}
+
+/* True if the comma-separated list[n] holds the word. */
+static bool list_has(const char *list, size_t n, const char *word)
+{
+	size_t len = strlen(word);
+
+	while (n >= len) {
+		const char *comma = memchr(list, ',', n);
+		size_t item = comma ? (size_t)(comma - list) : n;
+
+		if (item == len && memcmp(list, word, len) == 0)
+			return true;
+		if (!comma)
+			break;
+		list += item + 1;
+		n -= item + 1;
+	}
+	return false;
+}
+
+/* "ID:CONTROLLERS:PATH"; the kernel lets no cgroup name hold a newline. */
+int mt_proc_cgroup_parse(const char *text, char *buf, size_t size, bool *v1)
+{
+	const char *line, *path = NULL;
+	size_t n, len = 0;
+
+	*v1 = false;
+	while (!*v1 && next_line(&text, &line, &n)) {
+		const char *list = memchr(line, ':', n);
+		const char *colon =
+			list ? memchr(list + 1, ':', (size_t)(line + n - list - 1)) : NULL;
+
+		if (!colon)
+			return -EBADMSG;
+		list++;
+		/* A controller belongs to one hierarchy: memory in v1 means that v2 has it not. */
+		*v1 = list_has(list, (size_t)(colon - list), "memory");
+		if (!*v1 && (colon != list || line[0] != '0'))
+			continue;
+		path = colon + 1;
+		len = (size_t)(line + n - path);
+	}
+	if (!path)
+		return -ENOENT;
+	if (len >= size)
+		return -ENAMETOOLONG;
+	memcpy(buf, path, len);
+	buf[len] = '\0';
+	mt_proc_cut_deleted(buf, NULL);
+	return 0;
+}
+
+static int read_cgroup(pid_t pid, char *buf, size_t size, bool *v1)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = mt_proc_read(pid, "cgroup", &text, NULL);
+
+	return r ? r : mt_proc_cgroup_parse(text, buf, size, v1);
+}
+
+int mt_proc_cgroup(pid_t pid, char *buf, size_t size)
+{
+	bool v1;
+
+	return read_cgroup(pid, buf, size, &v1);
+}
+
+/* Where a hierarchy is mounted, and which part of it is. */
+struct mount {
+	char root[1024];
+	char point[1024];
+};
+
+static struct mount memory_v1, unified;
+static pthread_once_t mounts_once = PTHREAD_ONCE_INIT;
+
+/* mountinfo writes blank, tab, newline and backslash as three octal digits. */
+static void unescape_octal(char *s)
+{
+	char *out = s;
+
+	for (; *s; s++) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
+		    s[3] >= '0' && s[3] <= '7') {
+			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+			s += 3;
+		} else {
+			*out++ = *s;
+		}
+	}
+	*out = '\0';
+}
+
+/* "36 35 98:0 /root /point options [tags] - type source super-options" */
+static void take_mount(char *line)
+{
+	struct mount m = {0};
+	char *dash = strstr(line, " - "), type[32], super[1024];
+	struct mount *into;
+
+	if (!dash || sscanf(line, "%*s %*s %*s %1023s %1023s", m.root, m.point) != 2 ||
+	    sscanf(dash + 3, "%31s %*s %1023s", type, super) != 2)
+		return;
+	if (strcmp(type, "cgroup2") == 0)
+		into = &unified;
+	else if (strcmp(type, "cgroup") == 0 && list_has(super, strlen(super), "memory"))
+		into = &memory_v1;
+	else
+		return;
+	if (into->point[0])
+		return;
+	unescape_octal(m.root);
+	unescape_octal(m.point);
+	*into = m;
+}
+
+static void find_mounts(void)
+{
+	_cleanup_free_ char *text = NULL;
+	char *save = NULL;
+
+	if (mt_read_file("/proc/self/mountinfo", &text, NULL))
+		return;
+	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+		take_mount(l);
+}
+
+/* The path below the mount point, or NULL where the mount does not show it. */
+static const char *below(const struct mount *m, const char *path)
+{
+	size_t n = strlen(m->root);
+
+	if (!m->point[0] || path[0] != '/' || strstr(path, "/../") || strcmp(path, "/..") == 0 ||
+	    (strlen(path) > 3 && !strcmp(path + strlen(path) - 3, "/..")))
+		return NULL;
+	if (strcmp(m->root, "/") == 0)
+		return path;
+	if (strncmp(path, m->root, n) != 0 || (path[n] && path[n] != '/'))
+		return NULL;
+	return path + n;
+}
+
+int mt_cgroup_current(pid_t pid, uint64_t *bytes)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[1024], file[2176];
+	const struct mount *m;
+	const char *sub;
+	bool v1;
+	int r;
+
+	r = read_cgroup(pid, path, sizeof(path), &v1);
+	if (r)
+		return r;
+	pthread_once(&mounts_once, find_mounts);
+	m = v1 ? &memory_v1 : &unified;
+	sub = below(m, path);
+	if (!sub)
+		return -ENOENT;
+	snprintf(file, sizeof(file), "%s%s/%s", m->point, sub,
+		 v1 ? "memory.usage_in_bytes" : "memory.current");
+	r = mt_read_file(file, &text, NULL);
+	if (r)
+		return r;
+	return sscanf(text, "%lu", bytes) == 1 ? 0 : -EBADMSG;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * ELF files of targets. Hostile by assumption: every offset and count is
+ * checked against the file's size. Read with pread and parsed here: a mapping
+ * would let a target that truncates its file kill memtrace with SIGBUS, and
+ * libelf trusts more of its input than we may.
+ */
+#ifndef MT_SYS_ELF_H
+#define MT_SYS_ELF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct mt_elf; /* opaque; owns what it read. Not for use by two threads at once. */
+
+struct mt_sym {
+	const char *name; /* without version; owned by the elf */
+	uint64_t addr;    /* st_value: link-time address */
+	uint64_t offset;  /* in the file: where a uprobe goes */
+	uint64_t size;    /* bytes; 0 if unknown */
+	bool from_symtab; /* found in .symtab, not .dynsym */
+	bool local;       /* STB_LOCAL: not visible to other objects */
+};
+
+/* Opens path. -ENOEXEC: not an ELF file; -EBADMSG: damaged; -ENOTSUP: not 64-bit x86-64. */
+int mt_elf_open(const char *path, struct mt_elf **ret);
+/* The same on an open file, whose fd stays the caller's. */
+int mt_elf_open_fd(int fd, struct mt_elf **ret);
+void mt_elf_free(struct mt_elf **elf);
+
+/*
+ * Looks a defined function up: .dynsym first, then .symtab, where a global one
+ * goes before a local one. -ENOENT: not there.
+ */
+int mt_elf_find_func(const struct mt_elf *elf, const char *name, struct mt_sym *ret);
+/* The same in .dynsym alone, by the file's hash table: quick on any size. */
+bool mt_elf_exports(const struct mt_elf *elf, const char *name);
+/* True if the dynamic symbol table has name as undefined (imported). */
+bool mt_elf_imports(const struct mt_elf *elf, const char *name);
+/* Name of the symbol that a relocation binds into the GOT slot at addr, or NULL. */
+const char *mt_elf_slot_symbol(const struct mt_elf *elf, uint64_t addr);
+bool mt_elf_is_static(const struct mt_elf *elf);  /* no PT_INTERP and no PT_DYNAMIC needs */
+bool mt_elf_has_symtab(const struct mt_elf *elf); /* .symtab or .dynsym with functions */
+/* All defined function symbols of both tables, sorted by address, aliases included. Owned by the
+ * elf. */
+int mt_elf_funcs(const struct mt_elf *elf, const struct mt_sym **ret, size_t *n);
+/*
+ * The bytes of the executable segment that holds link-time address addr:
+ * *bytes is owned by the elf, *start the link-time address of its first byte.
+ */
+int mt_elf_text(const struct mt_elf *elf, uint64_t addr, const uint8_t **bytes, size_t *len,
+		uint64_t *start);
+/*
+ * Finds a short read-only string in .rodata, e.g. "GNU C Library", for version
+ * banners. Returns a pointer owned by the elf, with *max readable bytes, or NULL.
+ */
+const char *mt_elf_find_text(const struct mt_elf *elf, const char *needle, size_t *max);
+
+#endif

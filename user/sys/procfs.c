@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Formats: proc(5), fs/proc/array.c and fs/proc/task_mmu.c of the kernel. */
+#include "sys/procfs.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#define READ_FILE_MAX   (64u << 20)
+#define READ_FILE_FIRST 4096u
+#define TIDS_MAX        (1u << 22) /* PID_MAX_LIMIT */
+
+static int read_all(int fd, char **ret, size_t *len)
+{
+	_cleanup_free_ char *buf = NULL;
+	size_t cap = READ_FILE_FIRST, n = 0;
+
+	buf = malloc(cap + 1);
+	if (!buf)
+		return -ENOMEM;
+	for (;;) {
+		ssize_t r = read(fd, buf + n, cap - n);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		if (r == 0)
+			break;
+		n += (size_t)r;
+		if (n < cap)
+			continue;
+		if (cap >= READ_FILE_MAX)
+			return -EFBIG;
+		cap *= 4;
+		char *bigger = realloc(buf, cap + 1);
+
+		if (!bigger)
+			return -ENOMEM;
+		buf = bigger;
+	}
+	buf[n] = '\0';
+	*ret = TAKE_PTR(buf);
+	if (len)
+		*len = n;
+	return 0;
+}
+
+int mt_read_file(const char *path, char **ret, size_t *len)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return read_all(fd, ret, len);
+}
+
+int mt_proc_read(pid_t pid, const char *name, char **ret, size_t *len)
+{
+	char path[64];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	r = mt_read_file(path, ret, len);
+	return r == -ENOENT ? -ESRCH : r;
+}
+
+/* A decimal number at *p, which moves past it. Overflow is an error. */
+static int take_u64(const char **p, uint64_t *ret)
+{
+	const char *s = *p;
+	uint64_t v = 0;
+
+	while (*s == ' ' || *s == '\t')
+		s++;
+	if (!isdigit((unsigned char)*s))
+		return -EBADMSG;
+	for (; isdigit((unsigned char)*s); s++) {
+		if (__builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
+			return -EBADMSG;
+	}
+	*p = s;
+	*ret = v;
+	return 0;
+}
+
+static int take_u32(const char **p, uint32_t *ret)
+{
+	uint64_t v;
+	int r = take_u64(p, &v);
+
+	if (r)
+		return r;
+	if (v > UINT32_MAX)
+		return -EBADMSG;
+	*ret = (uint32_t)v;
+	return 0;
+}
+
+/* The kernel writes newline and backslash in a comm as \n and \\, others as they are. */
+static void copy_comm(const char *p, char *out, size_t size)
+{
+	size_t n = 0;
+
+	while (*p == ' ' || *p == '\t')
+		p++;
+	for (; *p && *p != '\n' && n + 1 < size; p++) {
+		if (p[0] == '\\' && p[1] == 'n') {
+			out[n++] = '\n';
+			p++;
+		} else if (p[0] == '\\' && p[1] == '\\') {
+			out[n++] = '\\';
+			p++;
+		} else {
+			out[n++] = *p;
+		}
+	}
+	out[n] = '\0';
+}
+
+enum status_type { STATUS_KB, STATUS_PID, STATUS_UINT, STATUS_UIDS, STATUS_STATE, STATUS_NAME };
+
+struct status_row {
+	const char *key;
+	enum status_type type;
+	size_t offset;
+};
+
+#define ROW(k, t, m)                                                                               \
+	{                                                                                          \
+		k, t, offsetof(struct mt_proc_status, m)                                           \
+	}
+static const struct status_row status_rows[] = {
+	ROW("Name", STATUS_NAME, comm),        ROW("State", STATUS_STATE, state),
+	ROW("Tgid", STATUS_PID, tgid),         ROW("PPid", STATUS_PID, ppid),
+	ROW("TracerPid", STATUS_PID, tracer),  ROW("Uid", STATUS_UIDS, uid),
+	ROW("VmData", STATUS_KB, vm_data),     ROW("VmStk", STATUS_KB, vm_stk),
+	ROW("VmRSS", STATUS_KB, vm_rss),       ROW("VmSwap", STATUS_KB, vm_swap),
+	ROW("RssShmem", STATUS_KB, rss_shmem), ROW("RssFile", STATUS_KB, rss_file),
+	ROW("Threads", STATUS_UINT, threads),  ROW("Seccomp", STATUS_UINT, seccomp),
+};
+
+static int parse_kb(const char *p, uint64_t *ret)
+{
+	uint64_t kb;
+	int r = take_u64(&p, &kb);
+
+	if (r)
+		return r;
+	return __builtin_mul_overflow(kb, 1024, ret) ? -EBADMSG : 0;
+}
+
+static int parse_pid(const char *p, pid_t *ret)
+{
+	uint32_t v;
+	int r = take_u32(&p, &v);
+
+	if (r)
+		return r;
+	if (v > INT32_MAX)
+		return -EBADMSG;
+	*ret = (pid_t)v;
+	return 0;
+}
+
+static int parse_uids(const char *p, struct mt_proc_status *out)
+{
+	uint32_t uid, euid;
+
+	if (take_u32(&p, &uid) || take_u32(&p, &euid))
+		return -EBADMSG;
+	out->uid = uid;
+	out->euid = euid;
+	return 0;
+}
+
+static int status_value(const struct status_row *row, const char *p, struct mt_proc_status *out)
+{
+	void *field = (char *)out + row->offset;
+
+	switch (row->type) {
+	case STATUS_KB:
+		return parse_kb(p, field);
+	case STATUS_PID:
+		return parse_pid(p, field);
+	case STATUS_UINT:
+		return take_u32(&p, field);
+	case STATUS_UIDS:
+		return parse_uids(p, out);
+	case STATUS_STATE:
+		while (*p == ' ' || *p == '\t')
+			p++;
+		out->state = *p;
+		return isalpha((unsigned char)*p) ? 0 : -EBADMSG;
+	case STATUS_NAME:
+		copy_comm(p, out->comm, sizeof(out->comm));
+		return 0;
+	}
+	return -EBADMSG;
+}
+
+static int status_line(const char *line, struct mt_proc_status *out)
+{
+	for (size_t i = 0; i < sizeof(status_rows) / sizeof(status_rows[0]); i++) {
+		const struct status_row *row = &status_rows[i];
+		size_t n = strlen(row->key);
+
+		if (strncmp(line, row->key, n) != 0 || line[n] != ':')
+			continue;
+		if (row->offset == offsetof(struct mt_proc_status, vm_data))
+			out->has_mm = true;
+		return status_value(row, line + n + 1, out);
+	}
+	return 0;
+}
+
+int mt_proc_status_parse(const char *text, struct mt_proc_status *out)
+{
+	struct mt_proc_status s = {0};
+
+	for (const char *line = text; line && *line;) {
+		const char *end = strchr(line, '\n');
+		int r = status_line(line, &s);
+
+		if (r)
+			return r;
+		line = end ? end + 1 : NULL;
+	}
+	if (!s.state || !s.tgid)
+		return -EBADMSG;
+	*out = s;
+	return 0;
+}
+
+int mt_proc_status_read(pid_t pid, struct mt_proc_status *out)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = mt_proc_read(pid, "status", &text, NULL);
+
+	return r ? r : mt_proc_status_parse(text, out);
+}
+
+/* Fields of /proc/PID/stat by their number in proc(5); some are signed. */
+static int stat_field(struct mt_proc_stat *s, int field, const char **p)
+{
+	uint64_t v;
+
+	while (**p == ' ')
+		(*p)++;
+	if (**p == '-')
+		(*p)++;
+	if (take_u64(p, &v))
+		return -EBADMSG;
+	switch (field) {
+	case 9:
+		s->flags = v;
+		break;
+	case 22:
+		s->start_time = v;
+		break;
+	case 28:
+		s->start_stack = v;
+		break;
+	case 47:
+		s->start_brk = v;
+		break;
+	}
+	return 0;
+}
+
+int mt_proc_stat_parse(const char *text, struct mt_proc_stat *out)
+{
+	/* A comm may hold ") R 1": nothing after the last parenthesis is the target's. */
+	const char *p = strrchr(text, ')');
+	struct mt_proc_stat s = {0};
+
+	if (!p || p[1] != ' ' || !isalpha((unsigned char)p[2]))
+		return -EBADMSG;
+	s.state = p[2];
+	p += 3;
+	for (int field = 4; field <= 47; field++) {
+		int r = stat_field(&s, field, &p);
+
+		/* Kernels before 3.5 end at field 44; what the rest needs stands before. */
+		if (r && field <= 28)
+			return r;
+		if (r)
+			break;
+	}
+	*out = s;
+	return 0;
+}
+
+int mt_proc_stat_read(pid_t pid, struct mt_proc_stat *out)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = mt_proc_read(pid, "stat", &text, NULL);
+
+	return r ? r : mt_proc_stat_parse(text, out);
+}
+
+/* The directory entries that are numbers, appended to *tids. */
+static int collect_tids(DIR *dir, pid_t **tids, size_t *n)
+{
+	size_t cap = 0;
+
+	for (;;) {
+		const char *p;
+		struct dirent *e;
+		uint64_t tid;
+
+		errno = 0;
+		e = readdir(dir);
+		if (!e)
+			return -errno;
+		p = e->d_name;
+		if (take_u64(&p, &tid) || *p || tid == 0 || tid > INT32_MAX)
+			continue;
+		if (*n >= TIDS_MAX)
+			return -EFBIG;
+		if (*n == cap) {
+			pid_t *bigger;
+
+			cap = cap ? cap * 2 : 16;
+			bigger = realloc(*tids, cap * sizeof(**tids));
+			if (!bigger)
+				return -ENOMEM;
+			*tids = bigger;
+		}
+		(*tids)[(*n)++] = (pid_t)tid;
+	}
+}
+
+int mt_proc_tids(pid_t pid, pid_t **tids, size_t *n)
+{
+	_cleanup_closedir_ DIR *dir = NULL;
+	_cleanup_free_ pid_t *v = NULL;
+	size_t count = 0;
+	char path[64];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? -ESRCH : -errno;
+	r = collect_tids(dir, &v, &count);
+	if (r)
+		return r == -ENOENT ? -ESRCH : r;
+	if (!count)
+		return -ESRCH;
+	*tids = TAKE_PTR(v);
+	*n = count;
+	return 0;
+}
+
+void mt_proc_cut_deleted(char *path, bool *deleted)
+{
+	static const char suffix[] = " (deleted)";
+	size_t n = strlen(path), m = sizeof(suffix) - 1;
+	bool cut = n > m && strcmp(path + n - m, suffix) == 0;
+
+	if (cut)
+		path[n - m] = '\0';
+	if (deleted)
+		*deleted = cut;
+}
+
+int mt_proc_exe(pid_t pid, char *buf, size_t size)
+{
+	char path[64];
+	ssize_t n;
+
+	if (!size)
+		return -ENAMETOOLONG;
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	n = readlink(path, buf, size);
+	if (n < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	if ((size_t)n >= size)
+		return -ENAMETOOLONG;
+	buf[n] = '\0';
+	mt_proc_cut_deleted(buf, NULL);
+	return 0;
+}

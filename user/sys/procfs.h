@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What /proc says of a process. Every parser takes text, so that tests and
+ * fuzzers need no process; whatever a target put into its names is data.
+ * Functions return 0 or -errno; -ESRCH when the process is gone.
+ */
+#ifndef MT_SYS_PROCFS_H
+#define MT_SYS_PROCFS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* /proc/PID/status: sizes in bytes, 0 where the line is missing (kernel threads, zombies). */
+struct mt_proc_status {
+	char comm[64];
+	char state; /* R S D T t Z X I */
+	pid_t tgid, ppid, tracer;
+	uid_t uid, euid;
+	uint64_t vm_data, vm_stk, vm_rss, vm_swap, rss_shmem, rss_file;
+	unsigned int threads;
+	unsigned int seccomp; /* 0 none, 1 strict, 2 filter */
+	bool has_mm;	      /* false: kernel thread or zombie */
+};
+
+int mt_proc_status_parse(const char *text, struct mt_proc_status *out);
+int mt_proc_status_read(pid_t pid, struct mt_proc_status *out);
+
+/* /proc/PID/stat; comm may hold any character, parentheses included. */
+struct mt_proc_stat {
+	uint64_t start_time; /* clock ticks since boot, field 22 */
+	uint64_t start_stack; /* field 28, 0 without ptrace access */
+	uint64_t start_brk;   /* field 47, 0 without ptrace access */
+	uint64_t flags;	      /* field 9, PF_* */
+	char state;
+};
+#define MT_PF_KTHREAD 0x00200000u
+
+int mt_proc_stat_parse(const char *text, struct mt_proc_stat *out);
+int mt_proc_stat_read(pid_t pid, struct mt_proc_stat *out);
+
+struct mt_mapping {
+	uint64_t start, end; /* addresses */
+	uint64_t offset;     /* in the file, bytes */
+	uint64_t inode;
+	uint32_t dev_major, dev_minor;
+	bool read, write, exec, shared;
+	/*
+	 * As the kernel wrote it but for \012, which is a newline again, and without
+	 * " (deleted)"; "" if anonymous; owned by the maps.
+	 */
+	const char *path;
+	bool deleted;
+	uint64_t rss, pss; /* bytes; smaps only, else 0 */
+};
+
+struct mt_maps {
+	struct mt_mapping *v; /* sorted by address, never overlapping */
+	size_t n;
+	char *text; /* what the paths point into */
+};
+
+/* Parses /proc/PID/maps or smaps text; takes no ownership of it. -EBADMSG: damaged or cut short. */
+int mt_maps_parse(const char *text, size_t len, struct mt_maps **ret);
+int mt_maps_read(pid_t pid, struct mt_maps **ret);
+/* The same from smaps: slower (0.7 ms and more) and holds the target's mmap lock. */
+int mt_smaps_read(pid_t pid, struct mt_maps **ret);
+void mt_maps_free(struct mt_maps **maps);
+/* The mapping that holds addr, or NULL. */
+const struct mt_mapping *mt_maps_find(const struct mt_maps *maps, uint64_t addr);
+
+/* Reads a whole /proc file, NUL-terminated; at most 64 MiB. The caller frees *ret. */
+int mt_read_file(const char *path, char **ret, size_t *len);
+/* The same for /proc/PID/NAME; -ESRCH where it is not there. len may be NULL. */
+int mt_proc_read(pid_t pid, const char *name, char **ret, size_t *len);
+/* Cuts " (deleted)" off a path that the kernel wrote; deleted may be NULL. */
+void mt_proc_cut_deleted(char *path, bool *deleted);
+/* All thread ids of a process; the caller frees *tids. */
+int mt_proc_tids(pid_t pid, pid_t **tids, size_t *n);
+/* readlink of /proc/PID/exe into buf; " (deleted)" is cut. */
+int mt_proc_exe(pid_t pid, char *buf, size_t size);
+/* The cgroup path of the process, v2's if it has one with controllers, else v1 memory's. */
+int mt_proc_cgroup(pid_t pid, char *buf, size_t size);
+/* The same from the text of /proc/PID/cgroup; v1 says which of the two. -ENOENT: neither. */
+int mt_proc_cgroup_parse(const char *text, char *buf, size_t size, bool *v1);
+/* Bytes charged to that cgroup. -ENOENT: not visible from here, or the root of v2. */
+int mt_cgroup_current(pid_t pid, uint64_t *bytes);
+
+#endif
