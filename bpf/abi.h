@@ -54,6 +54,7 @@ struct mt_counters {
 	__u64 failed_storage; /* loss: no room for a thread's frame */
 	__u64 unreturned;     /* loss: an entry whose return never came */
 	__u64 unknown_free;   /* loss: free of what no allocator of ours made */
+	__u64 map_full;       /* loss: no room to tell user space of an exec */
 	__u64 events;         /* probe hits of this target */
 };
 
@@ -77,6 +78,7 @@ struct mt_target {
 	__u64 exit_data;  /* VmData */
 	__u64 exit_stack; /* VmStk */
 	__u64 exit_brk;   /* size of the brk heap */
+	char comm[16];    /* as the last exec set it; empty: no exec seen */
 };
 
 /* Allocation functions that may contain another one push a frame. */
@@ -128,8 +130,8 @@ struct mt_life {
 #endif
 MT_SIZE_ASSERT(struct mt_class_counts, 32);
 MT_SIZE_ASSERT(struct mt_vm_flow, 32);
-MT_SIZE_ASSERT(struct mt_counters, 32 * MT_CLASSES + 32 * MT_VM_CALLS + 64);
-MT_SIZE_ASSERT(struct mt_target, 56);
+MT_SIZE_ASSERT(struct mt_counters, 32 * MT_CLASSES + 32 * MT_VM_CALLS + 72);
+MT_SIZE_ASSERT(struct mt_target, 72);
 MT_SIZE_ASSERT(struct mt_frame, 40);
 MT_SIZE_ASSERT(struct mt_life, 8);
 

@@ -67,10 +67,11 @@ MT_INLINE struct mt_frame *open_frame(void)
 	return bpf_task_storage_get(&mt_frames, bpf_get_current_task_btf(), 0, 0);
 }
 
+/* Calls that passed for nested in a frame that was left may have been lost with it. */
 MT_INLINE void drop_frame(struct mt_frame *f, struct mt_counters *c)
 {
 	f->sp = 0;
-	COUNT(c->unreturned, 1);
+	COUNT(c->unreturned, 1 + f->nested);
 }
 
 /* A call seen inside an open frame is the outer function's business. */

@@ -46,7 +46,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 64 * 1024);
+	__uint(max_entries, 4096); /* 256 events; full is loss, and is counted */
 } mt_life SEC(".maps");
 
 #endif

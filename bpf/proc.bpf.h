@@ -5,15 +5,20 @@
 
 #include "target.bpf.h"
 
-MT_INLINE void tell(__u32 type, __u32 tgid)
+MT_INLINE void tell(__u32 type, const struct mt_target *t)
 {
 	struct mt_life *l = bpf_ringbuf_reserve(&mt_life, sizeof(*l), 0);
+	struct mt_counters *c;
 
-	if (!l)
+	if (l) {
+		l->type = type;
+		l->tgid = current_tgid();
+		bpf_ringbuf_submit(l, 0);
 		return;
-	l->type = type;
-	l->tgid = tgid;
-	bpf_ringbuf_submit(l, 0);
+	}
+	c = counters_of(t);
+	if (c)
+		COUNT(c->map_full, 1);
 }
 
 /* One CPU's counters of the slot; for bpf_loop. */
@@ -42,10 +47,11 @@ int BPF_PROG(mt_proc_exec)
 		return 0;
 	t->execs++;
 	t->brk = 0;
+	bpf_get_current_comm(t->comm, sizeof(t->comm));
 	slot = t->slot;
 	if (mt_cpus)
 		bpf_loop(mt_cpus, zero_counters, &slot, 0);
-	tell(MT_LIFE_EXEC, current_tgid());
+	tell(MT_LIFE_EXEC, t);
 	return 0;
 }
 

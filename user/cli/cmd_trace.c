@@ -32,8 +32,7 @@ struct config {
 };
 
 static const char *const color_choices[] = {"auto", "always", "never", NULL};
-static const char *const format_choices[] = {"line",     "table",       "json",
-					     "memstats", "openmetrics", NULL};
+static const char *format_choices[16]; /* the names in mt_render_all */
 
 #define AT(member) offsetof(struct config, member)
 static const struct mt_opt options[] = {
@@ -333,8 +332,9 @@ static int run_trace(struct trace *t, char **command)
 	int r, status = MT_EXIT_FAILED;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	if (open_outputs(t, opts.max_targets))
-		return MT_EXIT_FAILED;
+	r = open_outputs(t, opts.max_targets);
+	if (r)
+		return r == -EINVAL ? MT_EXIT_USAGE : MT_EXIT_FAILED;
 	r = mt_session_new(&opts, &t->session);
 	if (!r && command && mt_launch_start(command, &t->child, &status))
 		r = -ECHILD;
@@ -361,6 +361,14 @@ static int check(struct config *cfg, bool dashdash, int n, char **operands)
 	return MT_EXIT_OK;
 }
 
+static void list_formats(void)
+{
+	size_t n = sizeof(format_choices) / sizeof(format_choices[0]) - 1;
+
+	for (size_t i = 0; i < n && mt_render_all[i]; i++)
+		format_choices[i] = mt_render_all[i]->name;
+}
+
 static int run(int argc, char **argv)
 {
 	struct trace t = {.cfg = {.interval_ns = SECOND_NS, .unit = UNIT_NOT_GIVEN}};
@@ -368,6 +376,7 @@ static int run(int argc, char **argv)
 	int first, status;
 
 	mt_log_set_sink(log_to_stderr);
+	list_formats();
 	if (mt_options_parse(options, argc, argv, &t.cfg, &first, &dashdash))
 		return MT_EXIT_USAGE;
 	if (t.cfg.help || t.cfg.version) {

@@ -50,42 +50,47 @@ static void configure_uprobes(struct mt_progs *p, const struct mt_kernel *k, boo
 	p->skel->rodata->mt_func_ip = p->multi && k->func_ip;
 }
 
-/* fexit on the system calls where allowed, else their common exit tracepoint. */
-static void configure_vm(struct mt_progs *p, const struct mt_kernel *k)
+/*
+ * fexit on the system calls where the kernel allows it, else their common exit
+ * tracepoint, which slows every system call on the machine a little.
+ */
+static int attach_vm(struct mt_progs *p)
 {
 	struct bpf_program *fexit[] = {
 		p->skel->progs.mt_vm_mmap_exit, p->skel->progs.mt_vm_munmap_exit,
 		p->skel->progs.mt_vm_mremap_exit, p->skel->progs.mt_vm_brk_exit,
 		p->skel->progs.mt_vm_madvise_exit};
+	size_t n = 0;
 
-	for (size_t i = 0; i < sizeof(fexit) / sizeof(fexit[0]); i++)
-		bpf_program__set_autoload(fexit[i], k->fexit);
-	bpf_program__set_autoload(p->skel->progs.mt_vm_sys_exit, !k->fexit);
-	p->vm_source = k->fexit ? MT_VM_FEXIT : MT_VM_TRACEPOINT;
+	while (n < MT_VM_CALLS && bpf_program__autoload(fexit[n]) &&
+	       (p->vm[n] = bpf_program__attach(fexit[n])))
+		n++;
+	p->vm_source = MT_VM_FEXIT;
+	if (n == MT_VM_CALLS)
+		return 0;
+	while (n > 0)
+		bpf_link__destroy(p->vm[--n]);
+	p->vm_source = MT_VM_TRACEPOINT;
+	p->vm[0] = bpf_program__attach(p->skel->progs.mt_vm_sys_exit);
+	return p->vm[0] ? 0 : -errno;
 }
 
 static int attach_always_on(struct mt_progs *p)
 {
-	struct bpf_program *vm[] = {p->skel->progs.mt_vm_mmap_exit,
-				    p->skel->progs.mt_vm_munmap_exit,
-				    p->skel->progs.mt_vm_mremap_exit, p->skel->progs.mt_vm_brk_exit,
-				    p->skel->progs.mt_vm_madvise_exit};
-	size_t n = MT_VM_CALLS;
-
-	if (p->vm_source == MT_VM_TRACEPOINT) {
-		vm[0] = p->skel->progs.mt_vm_sys_exit;
-		n = 1;
-	}
 	p->life[0] = bpf_program__attach(p->skel->progs.mt_proc_exec);
 	p->life[1] = bpf_program__attach(p->skel->progs.mt_proc_exit);
-	if (!p->life[0] || !p->life[1])
-		return -errno;
-	for (size_t i = 0; i < n; i++) {
-		p->vm[i] = bpf_program__attach(vm[i]);
-		if (!p->vm[i])
-			return -errno;
-	}
-	return 0;
+	return p->life[0] && p->life[1] ? attach_vm(p) : -errno;
+}
+
+static void choose_vm(struct mt_progs *p, bool fexit)
+{
+	struct bpf_program *progs[] = {
+		p->skel->progs.mt_vm_mmap_exit, p->skel->progs.mt_vm_munmap_exit,
+		p->skel->progs.mt_vm_mremap_exit, p->skel->progs.mt_vm_brk_exit,
+		p->skel->progs.mt_vm_madvise_exit};
+
+	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++)
+		bpf_program__set_autoload(progs[i], fexit);
 }
 
 /* The kernel's own account of a map's memory. */
@@ -103,25 +108,37 @@ static uint64_t map_memory(const struct bpf_map *map)
 	return v;
 }
 
-int mt_progs_load(struct mt_progs *p, const struct mt_kernel *k, const struct mt_session_opts *opts)
+static int open_and_load(struct mt_progs *p, const struct mt_kernel *k,
+			 const struct mt_session_opts *opts, bool fexit)
 {
 	unsigned int n = opts->max_targets ? opts->max_targets : 1;
-	struct bpf_map *map;
-	int r;
 
 	p->skel = memtrace_bpf__open();
 	if (!p->skel)
 		return mt_err_r(-errno, "cannot open the BPF object: %s", strerror(errno));
-	p->multi = k->uprobe_multi && !opts->perf_uprobes;
-	p->zero_at_exec = can_zero_at_exec();
 	set_pidns(p->skel);
-	p->skel->rodata->mt_page_size = sysconf(_SC_PAGESIZE);
-	p->skel->rodata->mt_cpus = p->zero_at_exec ? libbpf_num_possible_cpus() : 0;
+	p->skel->rodata->mt_page_size = (__u32)sysconf(_SC_PAGESIZE);
+	p->skel->rodata->mt_cpus = p->zero_at_exec ? (__u32)libbpf_num_possible_cpus() : 0;
 	configure_uprobes(p, k, k->sleepable && !opts->no_sleepable);
-	configure_vm(p, k);
+	choose_vm(p, fexit);
 	bpf_map__set_max_entries(p->skel->maps.mt_targets, n);
 	bpf_map__set_max_entries(p->skel->maps.mt_counters, n);
-	r = memtrace_bpf__load(p->skel);
+	return memtrace_bpf__load(p->skel);
+}
+
+int mt_progs_load(struct mt_progs *p, const struct mt_kernel *k, const struct mt_session_opts *opts)
+{
+	bool fexit = k->fexit_maybe;
+	struct bpf_map *map;
+	int r;
+
+	p->multi = k->uprobe_multi && !opts->perf_uprobes;
+	p->zero_at_exec = can_zero_at_exec();
+	r = open_and_load(p, k, opts, fexit);
+	if (r && fexit) {
+		memtrace_bpf__destroy(p->skel);
+		r = open_and_load(p, k, opts, false);
+	}
 	if (r)
 		return mt_err_r(r, "the kernel refused the BPF programs: %s; see memtrace doctor",
 				strerror(-r));

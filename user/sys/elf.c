@@ -4,6 +4,8 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gelf.h>
+#include <libelf.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,130 +14,127 @@
 #include "base/cleanup.h"
 
 /*
- * A sparse file may claim tables of any size and number; the largest honest
- * ones (browsers with their symbols) stay below these.
+ * libelf allocates what a file claims, and a sparse file may claim anything;
+ * the largest honest files (browsers with their symbols) stay below these.
  */
 #define READ_MAX  (512ull << 20) /* bytes, of all that is read of one file */
+#define SYMS_MAX  (4ul << 20)
 #define PHDRS_MAX 256
 #define RELA_MAX  8 /* relocation sections looked into */
 
+/* One symbol table. What is damaged counts as empty: the file then has no symbols. */
 struct symbols {
 	bool loaded;
-	Elf64_Sym *v;
+	Elf_Data *data; /* NULL: none */
 	size_t n;
-	char *names; /* NUL-terminated whatever the file holds */
-	size_t names_len;
+	size_t strings;       /* index of the section with the names */
+	struct mt_sym *funcs; /* the defined functions, in the table's order */
+	size_t n_funcs;
 };
 
 /* What is read on demand: the accessors take a const elf and fill this. */
 struct cache {
 	struct symbols dyn, sym;
-	struct mt_sym *funcs; /* sorted by address */
+	struct mt_sym *funcs; /* of both, sorted by address */
 	size_t n_funcs;
 	bool have_funcs;
-	uint8_t **segments; /* one per program header, NULL until read */
-	uint64_t total;     /* bytes read into buffers so far */
+	Elf_Data *rela[RELA_MAX];
+	size_t n_rela;
+	bool have_rela;
+	Elf_Data *segments[PHDRS_MAX]; /* by program header, NULL until read */
+	uint64_t total;                /* bytes that libelf was asked to read so far */
 };
 
 struct mt_elf {
 	int fd;
 	uint64_t size;
-	Elf64_Ehdr eh;
-	Elf64_Phdr *ph;
+	Elf *elf; /* owns all that it read */
+	GElf_Phdr *ph;
 	size_t n_ph;
-	Elf64_Shdr *sh;
-	size_t n_sh;
 	struct cache *cache;
 };
 
-static int read_at(const struct mt_elf *elf, uint64_t off, void *buf, size_t len)
+static bool in_file(uint64_t size, uint64_t off, uint64_t len)
 {
-	if (off > elf->size || len > elf->size - off)
-		return -EBADMSG;
-	for (size_t done = 0; done < len;) {
-		ssize_t n = pread(elf->fd, (char *)buf + done, len - done, (off_t)(off + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0) /* truncated since we looked at its size */
-			return -EBADMSG;
-		done += (size_t)n;
-	}
-	return 0;
+	return off <= size && len <= size - off;
 }
 
-/* Reads into a new buffer with one NUL behind it. */
-static int read_new(const struct mt_elf *elf, uint64_t off, uint64_t len, void *ret)
+/* Asked before each read by libelf. */
+static bool may_read(const struct mt_elf *elf, uint64_t off, uint64_t len)
 {
-	_cleanup_free_ uint8_t *buf = NULL;
-	int r;
-
-	if (off > elf->size || len > elf->size - off)
-		return -EBADMSG;
-	if (len > READ_MAX - elf->cache->total)
-		return -EFBIG;
+	if (!len || !in_file(elf->size, off, len) || len > READ_MAX - elf->cache->total)
+		return false;
 	elf->cache->total += len;
-	buf = malloc(len + 1);
-	if (!buf)
-		return -ENOMEM;
-	r = read_at(elf, off, buf, len);
-	if (r)
-		return r;
-	buf[len] = 0;
-	*(void **)ret = TAKE_PTR(buf);
-	return 0;
+	return true;
 }
 
-static int check_header(const struct mt_elf *elf)
+static int check_header(const Elf64_Ehdr *eh, uint64_t size)
 {
-	const Elf64_Ehdr *eh = &elf->eh;
-
 	if (memcmp(eh->e_ident, ELFMAG, SELFMAG) != 0)
 		return -ENOEXEC;
 	if (eh->e_ident[EI_CLASS] != ELFCLASS64 || eh->e_ident[EI_DATA] != ELFDATA2LSB)
 		return -ENOTSUP;
-	if (elf->size < sizeof(*eh))
+	if (size < sizeof(*eh))
 		return -EBADMSG;
 	if (eh->e_machine != EM_X86_64)
 		return -ENOTSUP;
-	if (eh->e_phnum > PHDRS_MAX || (eh->e_phnum && eh->e_phentsize != sizeof(Elf64_Phdr)))
+	if (eh->e_phnum > PHDRS_MAX || (eh->e_phnum && eh->e_phentsize != sizeof(Elf64_Phdr)) ||
+	    !in_file(size, eh->e_phoff, eh->e_phnum * sizeof(Elf64_Phdr)))
 		return -EBADMSG;
-	if (eh->e_shnum && eh->e_shentsize != sizeof(Elf64_Shdr))
+	if ((eh->e_shnum && eh->e_shentsize != sizeof(Elf64_Shdr)) ||
+	    !in_file(size, eh->e_shoff, eh->e_shnum * sizeof(Elf64_Shdr)))
 		return -EBADMSG;
-	return 0;
+	/*
+	 * The number then stands in section 0: no linker needs that for a
+	 * program, and libelf allocates 250 bytes for each of up to 2^32.
+	 */
+	return eh->e_shoff && !eh->e_shnum ? -EBADMSG : 0;
 }
 
-static bool segment_ok(const struct mt_elf *elf, const Elf64_Phdr *ph)
+/* Before libelf sees the file, which takes anything for a file of some kind. */
+static int check_file(int fd, uint64_t *ret)
+{
+	Elf64_Ehdr eh = {0};
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size < SELFMAG)
+		return -ENOEXEC;
+	n = pread(fd, &eh, sizeof(eh), 0);
+	if (n < 0)
+		return -errno;
+	*ret = (uint64_t)st.st_size;
+	return check_header(&eh, (uint64_t)n < sizeof(eh) ? (uint64_t)n : *ret);
+}
+
+static bool segment_ok(const struct mt_elf *elf, const GElf_Phdr *ph)
 {
 	if (ph->p_type != PT_LOAD && ph->p_type != PT_DYNAMIC)
 		return true;
-	return ph->p_offset <= elf->size && ph->p_filesz <= elf->size - ph->p_offset &&
-	       ph->p_filesz <= ph->p_memsz && ph->p_vaddr <= UINT64_MAX - ph->p_memsz;
+	return in_file(elf->size, ph->p_offset, ph->p_filesz) && ph->p_filesz <= ph->p_memsz &&
+	       ph->p_vaddr <= UINT64_MAX - ph->p_memsz;
 }
 
 static int read_headers(struct mt_elf *elf)
 {
-	const size_t head = elf->size < sizeof(elf->eh) ? elf->size : sizeof(elf->eh);
-	int r = read_at(elf, 0, &elf->eh, head);
+	GElf_Ehdr eh;
+	int r;
 
-	r = r ?: check_header(elf);
+	if (elf_kind(elf->elf) != ELF_K_ELF || !gelf_getehdr(elf->elf, &eh))
+		return -EBADMSG;
+	r = check_header(&eh, elf->size); /* again: it may have changed meanwhile */
 	if (r)
 		return r;
-	r = read_new(elf, elf->eh.e_phoff, elf->eh.e_phnum * sizeof(*elf->ph), &elf->ph);
-	if (r)
-		return r;
-	elf->n_ph = elf->eh.e_phnum;
+	elf->ph = calloc(eh.e_phnum + 1u, sizeof(*elf->ph));
+	if (!elf->ph)
+		return -ENOMEM;
+	elf->n_ph = eh.e_phnum;
 	for (size_t i = 0; i < elf->n_ph; i++)
-		if (!segment_ok(elf, &elf->ph[i]))
+		if (!gelf_getphdr(elf->elf, (int)i, &elf->ph[i]) || !segment_ok(elf, &elf->ph[i]))
 			return -EBADMSG;
-	r = read_new(elf, elf->eh.e_shoff, elf->eh.e_shnum * sizeof(*elf->sh), &elf->sh);
-	if (r)
-		return r;
-	elf->n_sh = elf->eh.e_shnum;
-	elf->cache->segments = calloc(elf->n_ph + 1, sizeof(*elf->cache->segments));
-	return elf->cache->segments ? 0 : -ENOMEM;
+	return 0;
 }
 
 #define _cleanup_elf_ MT_CLEANUP(mt_elf_free)
@@ -143,7 +142,6 @@ static int read_headers(struct mt_elf *elf)
 int mt_elf_open_fd(int fd, struct mt_elf **ret)
 {
 	_cleanup_elf_ struct mt_elf *elf = calloc(1, sizeof(*elf));
-	struct stat st;
 	int r;
 
 	if (!elf)
@@ -153,11 +151,17 @@ int mt_elf_open_fd(int fd, struct mt_elf **ret)
 	if (!elf->cache)
 		return -ENOMEM;
 	elf->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (elf->fd < 0 || fstat(elf->fd, &st) < 0)
+	if (elf->fd < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_size < SELFMAG)
-		return -ENOEXEC;
-	elf->size = (uint64_t)st.st_size;
+	r = check_file(elf->fd, &elf->size);
+	if (r)
+		return r;
+	if (elf_version(EV_CURRENT) == EV_NONE)
+		return -ENOTSUP;
+	/* ELF_C_READ reads with pread; every other command may map the file. */
+	elf->elf = elf_begin(elf->fd, ELF_C_READ, NULL);
+	if (!elf->elf)
+		return -EBADMSG;
 	r = read_headers(elf);
 	if (r)
 		return r;
@@ -182,56 +186,112 @@ void mt_elf_free(struct mt_elf **pelf)
 	if (!elf)
 		return;
 	if (elf->cache) {
-		for (size_t i = 0; elf->cache->segments && i < elf->n_ph; i++)
-			free(elf->cache->segments[i]);
-		free(elf->cache->segments);
 		free(elf->cache->funcs);
-		free(elf->cache->dyn.v);
-		free(elf->cache->dyn.names);
-		free(elf->cache->sym.v);
-		free(elf->cache->sym.names);
+		free(elf->cache->dyn.funcs);
+		free(elf->cache->sym.funcs);
 		free(elf->cache);
 	}
+	elf_end(elf->elf);
 	mt_cleanup_close(&elf->fd);
 	free(elf->ph);
-	free(elf->sh);
 	free(elf);
 	*pelf = NULL;
 }
 
-static const Elf64_Shdr *find_section(const struct mt_elf *elf, uint32_t type)
+/* The data of a section that is an array of entries of the given size, or NULL. */
+static Elf_Data *read_section(const struct mt_elf *elf, Elf_Scn *scn, const GElf_Shdr *sh,
+			      size_t entry)
 {
-	for (size_t i = 0; i < elf->n_sh; i++)
-		if (elf->sh[i].sh_type == type)
-			return &elf->sh[i];
+	/* Nothing that we read is ever compressed, and what it unpacks to has no bound. */
+	if (sh->sh_entsize != entry || (sh->sh_flags & SHF_COMPRESSED) ||
+	    !may_read(elf, sh->sh_offset, sh->sh_size))
+		return NULL;
+	return elf_getdata(scn, NULL);
+}
+
+/*
+ * The strings of a symbol table can be read. They must end in NUL: libelf
+ * searches the last NUL anew for each name if they do not, which takes hours
+ * on a large table.
+ */
+static bool strings_ok(const struct mt_elf *elf, size_t index)
+{
+	Elf_Scn *scn = index ? elf_getscn(elf->elf, index) : NULL;
+	GElf_Shdr sh;
+
+	return scn && gelf_getshdr(scn, &sh) && sh.sh_type == SHT_STRTAB &&
+	       !(sh.sh_flags & SHF_COMPRESSED) && may_read(elf, sh.sh_offset, sh.sh_size) &&
+	       elf_strptr(elf->elf, index, sh.sh_size - 1);
+}
+
+static const char *name_of(const struct mt_elf *elf, const struct symbols *s, const GElf_Sym *sym)
+{
+	return elf_strptr(elf->elf, s->strings, sym->st_name) ?: "";
+}
+
+/* The executable segment whose file part holds addr. */
+static const GElf_Phdr *find_text(const struct mt_elf *elf, uint64_t addr)
+{
+	for (size_t i = 0; i < elf->n_ph; i++) {
+		const GElf_Phdr *ph = &elf->ph[i];
+
+		if (ph->p_type == PT_LOAD && (ph->p_flags & PF_X) && addr >= ph->p_vaddr &&
+		    addr - ph->p_vaddr < ph->p_filesz)
+			return ph;
+	}
 	return NULL;
 }
 
-/* The string table of a symbol table; NULL if the file names none. */
-static const Elf64_Shdr *strings_of(const struct mt_elf *elf, const Elf64_Shdr *sh)
+static bool fill_func(const struct mt_elf *elf, const struct symbols *s, const GElf_Sym *sym,
+		      struct mt_sym *out)
 {
-	if (!sh || sh->sh_entsize != sizeof(Elf64_Sym) || sh->sh_link >= elf->n_sh ||
-	    elf->sh[sh->sh_link].sh_type != SHT_STRTAB)
-		return NULL;
-	return &elf->sh[sh->sh_link];
+	const GElf_Phdr *ph;
+
+	if (GELF_ST_TYPE(sym->st_info) != STT_FUNC || sym->st_shndx == SHN_UNDEF)
+		return false;
+	ph = find_text(elf, sym->st_value);
+	if (!ph)
+		return false;
+	*out = (struct mt_sym){
+		.name = name_of(elf, s, sym),
+		.addr = sym->st_value,
+		.offset = sym->st_value - ph->p_vaddr + ph->p_offset,
+		.size = sym->st_size,
+		.from_symtab = s == &elf->cache->sym,
+		.local = GELF_ST_BIND(sym->st_info) == STB_LOCAL,
+	};
+	return true;
 }
 
-/* A table that is damaged counts as empty: the file then has no symbols. */
+static void list_funcs(const struct mt_elf *elf, struct symbols *s)
+{
+	GElf_Sym sym;
+
+	s->funcs = calloc(s->n + 1, sizeof(*s->funcs));
+	for (size_t i = 0; s->funcs && i < s->n; i++)
+		if (gelf_getsym(s->data, (int)i, &sym))
+			s->n_funcs += fill_func(elf, s, &sym, &s->funcs[s->n_funcs]);
+}
+
 static const struct symbols *load_symbols(const struct mt_elf *elf, struct symbols *s,
 					  uint32_t type)
 {
-	const Elf64_Shdr *sh = find_section(elf, type);
-	const Elf64_Shdr *str = strings_of(elf, sh);
+	const size_t entry = gelf_fsize(elf->elf, ELF_T_SYM, 1, EV_CURRENT);
+	Elf_Scn *scn = NULL;
+	GElf_Shdr sh;
 
 	if (s->loaded)
 		return s;
 	s->loaded = true;
-	if (!str || read_new(elf, str->sh_offset, str->sh_size, &s->names))
+	while ((scn = elf_nextscn(elf->elf, scn)))
+		if (gelf_getshdr(scn, &sh) && sh.sh_type == type)
+			break;
+	if (!scn || sh.sh_size / entry > SYMS_MAX || !strings_ok(elf, sh.sh_link))
 		return s;
-	if (read_new(elf, sh->sh_offset, sh->sh_size, &s->v))
-		return s;
-	s->names_len = str->sh_size;
-	s->n = sh->sh_size / sizeof(Elf64_Sym);
+	s->data = read_section(elf, scn, &sh, entry);
+	s->n = s->data ? s->data->d_size / entry : 0;
+	s->strings = sh.sh_link;
+	list_funcs(elf, s);
 	return s;
 }
 
@@ -245,196 +305,116 @@ static const struct symbols *symtab(const struct mt_elf *elf)
 	return load_symbols(elf, &elf->cache->sym, SHT_SYMTAB);
 }
 
-static const char *sym_name(const struct symbols *s, const Elf64_Sym *sym)
-{
-	return sym->st_name < s->names_len ? s->names + sym->st_name : "";
-}
-
-/* The executable segment whose file part holds addr. */
-static const Elf64_Phdr *find_text(const struct mt_elf *elf, uint64_t addr)
-{
-	for (size_t i = 0; i < elf->n_ph; i++) {
-		const Elf64_Phdr *ph = &elf->ph[i];
-
-		if (ph->p_type == PT_LOAD && (ph->p_flags & PF_X) && addr >= ph->p_vaddr &&
-		    addr - ph->p_vaddr < ph->p_filesz)
-			return ph;
-	}
-	return NULL;
-}
-
-static bool fill_func(const struct mt_elf *elf, const struct symbols *s, const Elf64_Sym *sym,
-		      struct mt_sym *out)
-{
-	const Elf64_Phdr *ph;
-
-	if (ELF64_ST_TYPE(sym->st_info) != STT_FUNC || sym->st_shndx == SHN_UNDEF)
-		return false;
-	ph = find_text(elf, sym->st_value);
-	if (!ph)
-		return false;
-	*out = (struct mt_sym){
-		.name = sym_name(s, sym),
-		.addr = sym->st_value,
-		.offset = sym->st_value - ph->p_vaddr + ph->p_offset,
-		.size = sym->st_size,
-		.from_symtab = s == &elf->cache->sym,
-		.local = ELF64_ST_BIND(sym->st_info) == STB_LOCAL,
-	};
-	return true;
-}
-
 /* A local function may happen to have the name: a global one goes before it. */
-static int find_in(const struct mt_elf *elf, const struct symbols *s, const char *name,
-		   struct mt_sym *ret)
+static const struct mt_sym *find_in(const struct symbols *s, const char *name)
 {
-	struct mt_sym found;
-	bool have = false;
+	const struct mt_sym *found = NULL;
 
-	for (size_t i = 0; i < s->n; i++) {
-		const char *have_name = sym_name(s, &s->v[i]);
+	for (size_t i = 0; i < s->n_funcs; i++) {
+		const struct mt_sym *f = &s->funcs[i];
 
-		if (have_name[0] != name[0] || strcmp(have_name, name) != 0)
+		if (f->name[0] != name[0] || strcmp(f->name, name) != 0)
 			continue;
-		if (!fill_func(elf, s, &s->v[i], &found) || (have && found.local))
-			continue;
-		*ret = found;
-		have = true;
-		if (!found.local)
-			break;
+		if (!f->local)
+			return f;
+		found = found ?: f;
 	}
-	return have ? 0 : -ENOENT;
+	return found;
 }
 
 int mt_elf_find_func(const struct mt_elf *elf, const char *name, struct mt_sym *ret)
 {
-	int r = find_in(elf, dynsym(elf), name, ret);
+	const struct mt_sym *found = find_in(dynsym(elf), name) ?: find_in(symtab(elf), name);
 
-	return r ? find_in(elf, symtab(elf), name, ret) : 0;
-}
-
-static uint32_t gnu_hash(const char *name)
-{
-	uint32_t h = 5381;
-
-	for (; *name; name++)
-		h = h * 33 + (uint8_t)*name;
-	return h;
-}
-
-/* Reads one symbol and compares its name, without loading the tables. */
-static bool sym_matches(const struct mt_elf *elf, const Elf64_Shdr *dyn, uint64_t index,
-			const char *name)
-{
-	const Elf64_Shdr *str = &elf->sh[dyn->sh_link];
-	const size_t len = strlen(name) + 1;
-	struct mt_sym unused;
-	Elf64_Sym sym;
-	char buf[64];
-
-	if (index >= dyn->sh_size / sizeof(sym) || len > sizeof(buf) ||
-	    dyn->sh_offset > UINT64_MAX - index * sizeof(sym) ||
-	    read_at(elf, dyn->sh_offset + index * sizeof(sym), &sym, sizeof(sym)))
-		return false;
-	if (sym.st_name >= str->sh_size || str->sh_offset > UINT64_MAX - sym.st_name ||
-	    read_at(elf, str->sh_offset + sym.st_name, buf, len))
-		return false;
-	return memcmp(buf, name, len) == 0 && fill_func(elf, &elf->cache->dyn, &sym, &unused);
-}
-
-/* Chains are short in a sane file: this many steps are no lookup any more. */
-#define CHAIN_MAX 4096
-
-/* Layout of .gnu.hash: header, bloom words (8 bytes), buckets, chain (4 bytes each). */
-static bool gnu_lookup(const struct mt_elf *elf, const Elf64_Shdr *gnu, const Elf64_Shdr *dyn,
-		       const char *name)
-{
-	const uint32_t h = gnu_hash(name);
-	uint64_t at = gnu->sh_offset, chain;
-	uint32_t head[4]; /* buckets, first symbol, bloom words, bloom shift */
-	uint32_t i, hash;
-
-	if (at > elf->size || read_at(elf, at, head, sizeof(head)) || !head[0])
-		return false;
-	at += sizeof(head) + head[2] * 8ull;
-	chain = at + head[0] * 4ull;
-	if (read_at(elf, at + h % head[0] * 4ull, &i, sizeof(i)) || i < head[1])
-		return false;
-	for (int steps = 0; steps < CHAIN_MAX; steps++, i++) {
-		if (read_at(elf, chain + (i - head[1]) * 4ull, &hash, sizeof(hash)))
-			return false;
-		if ((hash | 1) == (h | 1) && sym_matches(elf, dyn, i, name))
-			return true;
-		if (hash & 1)
-			break;
-	}
-	return false;
+	if (!found)
+		return -ENOENT;
+	*ret = *found;
+	return 0;
 }
 
 bool mt_elf_exports(const struct mt_elf *elf, const char *name)
 {
-	const Elf64_Shdr *gnu = find_section(elf, SHT_GNU_HASH);
-	const Elf64_Shdr *dyn = find_section(elf, SHT_DYNSYM);
-	struct mt_sym unused;
-
-	if (gnu && strings_of(elf, dyn))
-		return gnu_lookup(elf, gnu, dyn, name);
-	return find_in(elf, dynsym(elf), name, &unused) == 0;
+	return find_in(dynsym(elf), name) != NULL;
 }
 
 bool mt_elf_imports(const struct mt_elf *elf, const char *name)
 {
 	const struct symbols *s = dynsym(elf);
+	GElf_Sym sym;
 
 	for (size_t i = 1; i < s->n; i++)
-		if (s->v[i].st_shndx == SHN_UNDEF && strcmp(sym_name(s, &s->v[i]), name) == 0)
+		if (gelf_getsym(s->data, (int)i, &sym) && sym.st_shndx == SHN_UNDEF &&
+		    strcmp(name_of(elf, s, &sym), name) == 0)
 			return true;
 	return false;
 }
 
-static const char *slot_in(const struct mt_elf *elf, const Elf64_Shdr *sh, uint64_t addr)
+static void load_rela(const struct mt_elf *elf)
+{
+	const size_t entry = gelf_fsize(elf->elf, ELF_T_RELA, 1, EV_CURRENT);
+	struct cache *c = elf->cache;
+	Elf_Scn *scn = NULL;
+	GElf_Shdr sh;
+
+	if (c->have_rela)
+		return;
+	c->have_rela = true;
+	while (c->n_rela < RELA_MAX && (scn = elf_nextscn(elf->elf, scn))) {
+		Elf_Data *data;
+
+		if (!gelf_getshdr(scn, &sh) || sh.sh_type != SHT_RELA)
+			continue;
+		data = read_section(elf, scn, &sh, entry);
+		if (data)
+			c->rela[c->n_rela++] = data;
+	}
+}
+
+static const char *slot_in(const struct mt_elf *elf, Elf_Data *data, uint64_t addr)
 {
 	const struct symbols *s = dynsym(elf);
-	_cleanup_free_ Elf64_Rela *rela = NULL;
+	GElf_Rela rela;
+	GElf_Sym sym;
 
-	if (sh->sh_entsize != sizeof(*rela) || read_new(elf, sh->sh_offset, sh->sh_size, &rela))
-		return NULL;
-	for (size_t i = 0; i < sh->sh_size / sizeof(*rela); i++) {
-		const uint64_t type = ELF64_R_TYPE(rela[i].r_info);
-		const uint64_t sym = ELF64_R_SYM(rela[i].r_info);
+	for (int i = 0; gelf_getrela(data, i, &rela); i++) {
+		const uint64_t type = GELF_R_TYPE(rela.r_info);
+		const uint64_t index = GELF_R_SYM(rela.r_info);
 
-		if (rela[i].r_offset == addr && sym < s->n &&
-		    (type == R_X86_64_JUMP_SLOT || type == R_X86_64_GLOB_DAT))
-			return sym_name(s, &s->v[sym]);
+		if (rela.r_offset == addr && index < s->n &&
+		    (type == R_X86_64_JUMP_SLOT || type == R_X86_64_GLOB_DAT) &&
+		    gelf_getsym(s->data, (int)index, &sym))
+			return name_of(elf, s, &sym);
 	}
 	return NULL;
 }
 
 const char *mt_elf_slot_symbol(const struct mt_elf *elf, uint64_t addr)
 {
-	int seen = 0;
+	const char *name = NULL;
 
-	for (size_t i = 0; i < elf->n_sh && seen < RELA_MAX; i++) {
-		const char *name;
-
-		if (elf->sh[i].sh_type != SHT_RELA)
-			continue;
-		seen++;
-		name = slot_in(elf, &elf->sh[i], addr);
-		if (name)
-			return name;
-	}
-	return NULL;
+	load_rela(elf);
+	for (size_t i = 0; i < elf->cache->n_rela && !name; i++)
+		name = slot_in(elf, elf->cache->rela[i], addr);
+	return name;
 }
 
-static bool needs_libraries(const struct mt_elf *elf, const Elf64_Phdr *ph)
+static Elf_Data *load_segment(const struct mt_elf *elf, size_t i, Elf_Type type)
 {
-	_cleanup_free_ Elf64_Dyn *dyn = NULL;
+	Elf_Data **slot = &elf->cache->segments[i];
+	const GElf_Phdr *ph = &elf->ph[i];
 
-	if (read_new(elf, ph->p_offset, ph->p_filesz, &dyn))
-		return false;
-	for (size_t i = 0; i < ph->p_filesz / sizeof(*dyn) && dyn[i].d_tag != DT_NULL; i++)
-		if (dyn[i].d_tag == DT_NEEDED)
+	if (!*slot && may_read(elf, ph->p_offset, ph->p_filesz))
+		*slot = elf_getdata_rawchunk(elf->elf, (int64_t)ph->p_offset, ph->p_filesz, type);
+	return *slot;
+}
+
+static bool needs_libraries(const struct mt_elf *elf, size_t segment)
+{
+	Elf_Data *data = load_segment(elf, segment, ELF_T_DYN);
+	GElf_Dyn dyn;
+
+	for (int i = 0; data && gelf_getdyn(data, i, &dyn) && dyn.d_tag != DT_NULL; i++)
+		if (dyn.d_tag == DT_NEEDED)
 			return true;
 	return false;
 }
@@ -444,25 +424,15 @@ bool mt_elf_is_static(const struct mt_elf *elf)
 	for (size_t i = 0; i < elf->n_ph; i++) {
 		if (elf->ph[i].p_type == PT_INTERP)
 			return false;
-		if (elf->ph[i].p_type == PT_DYNAMIC && needs_libraries(elf, &elf->ph[i]))
+		if (elf->ph[i].p_type == PT_DYNAMIC && needs_libraries(elf, i))
 			return false;
 	}
 	return true;
 }
 
-static bool any_func(const struct mt_elf *elf, const struct symbols *s)
-{
-	struct mt_sym unused;
-
-	for (size_t i = 0; i < s->n; i++)
-		if (fill_func(elf, s, &s->v[i], &unused))
-			return true;
-	return false;
-}
-
 bool mt_elf_has_symtab(const struct mt_elf *elf)
 {
-	return any_func(elf, symtab(elf)) || any_func(elf, dynsym(elf));
+	return symtab(elf)->n_funcs || dynsym(elf)->n_funcs;
 }
 
 static int by_addr(const void *pa, const void *pb)
@@ -476,26 +446,19 @@ static int by_addr(const void *pa, const void *pb)
 	return a->name < b->name ? -1 : a->name > b->name;
 }
 
-static size_t collect(const struct mt_elf *elf, const struct symbols *s, struct mt_sym *out)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s->n; i++)
-		n += fill_func(elf, s, &s->v[i], &out[n]);
-	return n;
-}
-
 int mt_elf_funcs(const struct mt_elf *elf, const struct mt_sym **ret, size_t *n)
 {
 	const struct symbols *dyn = dynsym(elf), *sym = symtab(elf);
 	struct cache *c = elf->cache;
 
 	if (!c->have_funcs) {
-		c->funcs = calloc(dyn->n + sym->n + 1, sizeof(*c->funcs));
+		c->funcs = calloc(dyn->n_funcs + sym->n_funcs + 1, sizeof(*c->funcs));
 		if (!c->funcs)
 			return -ENOMEM;
-		c->n_funcs = collect(elf, dyn, c->funcs);
-		c->n_funcs += collect(elf, sym, c->funcs + c->n_funcs);
+		for (size_t i = 0; i < dyn->n_funcs; i++)
+			c->funcs[c->n_funcs++] = dyn->funcs[i];
+		for (size_t i = 0; i < sym->n_funcs; i++)
+			c->funcs[c->n_funcs++] = sym->funcs[i];
 		qsort(c->funcs, c->n_funcs, sizeof(*c->funcs), by_addr);
 		c->have_funcs = true;
 	}
@@ -504,32 +467,19 @@ int mt_elf_funcs(const struct mt_elf *elf, const struct mt_sym **ret, size_t *n)
 	return 0;
 }
 
-static int load_segment(const struct mt_elf *elf, const Elf64_Phdr *ph, const uint8_t **ret)
-{
-	uint8_t **slot = &elf->cache->segments[ph - elf->ph];
-	int r;
-
-	if (!*slot) {
-		r = read_new(elf, ph->p_offset, ph->p_filesz, slot);
-		if (r)
-			return r;
-	}
-	*ret = *slot;
-	return 0;
-}
-
 int mt_elf_text(const struct mt_elf *elf, uint64_t addr, const uint8_t **bytes, size_t *len,
 		uint64_t *start)
 {
-	const Elf64_Phdr *ph = find_text(elf, addr);
-	int r;
+	const GElf_Phdr *ph = find_text(elf, addr);
+	Elf_Data *data;
 
 	if (!ph)
 		return -ENOENT;
-	r = load_segment(elf, ph, bytes);
-	if (r)
-		return r;
-	*len = ph->p_filesz;
+	data = load_segment(elf, (size_t)(ph - elf->ph), ELF_T_BYTE);
+	if (!data)
+		return -EBADMSG;
+	*bytes = data->d_buf;
+	*len = data->d_size;
 	*start = ph->p_vaddr;
 	return 0;
 }
@@ -539,17 +489,20 @@ const char *mt_elf_find_text(const struct mt_elf *elf, const char *needle, size_
 {
 	for (int exec = 0; exec < 2; exec++) {
 		for (size_t i = 0; i < elf->n_ph; i++) {
-			const Elf64_Phdr *ph = &elf->ph[i];
-			const uint8_t *data, *hit;
+			const GElf_Phdr *ph = &elf->ph[i];
+			const char *hit;
+			Elf_Data *data;
 
 			if (ph->p_type != PT_LOAD || (ph->p_flags & PF_W) ||
-			    !(ph->p_flags & PF_X) != !exec || load_segment(elf, ph, &data))
+			    !(ph->p_flags & PF_X) != !exec)
 				continue;
-			hit = memmem(data, ph->p_filesz, needle, strlen(needle));
+			data = load_segment(elf, i, ELF_T_BYTE);
+			hit = data ? memmem(data->d_buf, data->d_size, needle, strlen(needle))
+				   : NULL;
 			if (!hit)
 				continue;
-			*max = ph->p_filesz - (size_t)(hit - data);
-			return (const char *)hit;
+			*max = data->d_size - (size_t)(hit - (const char *)data->d_buf);
+			return hit;
 		}
 	}
 	return NULL;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * ELF files of targets. Hostile by assumption: every offset and count is
- * checked against the file's size. Read with pread and parsed here: a mapping
- * would let a target that truncates its file kill memtrace with SIGBUS, and
- * libelf trusts more of its input than we may.
+ * ELF files of targets, by libelf. Hostile by assumption: what is handed to
+ * libelf is checked against the file's size and bounded first, and read with
+ * pread: a mapping would let a target that truncates its file kill memtrace
+ * with SIGBUS. A file without section headers has no symbols here.
  */
 #ifndef MT_SYS_ELF_H
 #define MT_SYS_ELF_H
@@ -34,7 +34,7 @@ void mt_elf_free(struct mt_elf **elf);
  * goes before a local one. -ENOENT: not there.
  */
 int mt_elf_find_func(const struct mt_elf *elf, const char *name, struct mt_sym *ret);
-/* The same in .dynsym alone, by the file's hash table: quick on any size. */
+/* The same in .dynsym alone. */
 bool mt_elf_exports(const struct mt_elf *elf, const char *name);
 /* True if the dynamic symbol table has name as undefined (imported). */
 bool mt_elf_imports(const struct mt_elf *elf, const char *name);

@@ -19,12 +19,10 @@ struct mt_check {
 };
 
 struct mt_kernel {
-	bool uprobe_multi; /* BPF_TRACE_UPROBE_MULTI links, >= 6.6 */
-	bool sleepable;	   /* sleepable uprobe programs, >= 6.0 */
-	bool task_storage;
-	bool btf;	   /* /sys/kernel/btf/vmlinux */
-	bool fexit;	   /* BPF trampolines on kernel functions can be attached */
-	bool func_ip;	   /* bpf_get_func_ip in uprobe programs, >= 6.6 */
+	bool uprobe_multi; /* links that count all threads of a process: 6.6, see kernel.c */
+	bool sleepable;    /* sleepable uprobe programs, >= 6.0 */
+	bool fexit_maybe;  /* not refused outright; only an attach tells */
+	bool func_ip;      /* bpf_get_func_ip in uprobe programs, >= 6.6 */
 };
 
 /* Probes the features that the session needs to choose by; quick (a few ms). */
@@ -47,7 +45,8 @@ int mt_kernel_require(void);
  */
 int mt_target_require(pid_t pid);
 
-/* True if this kernel kills a seccomp-filtered process at a return probe (6.11 until its repair). */
+/* True if this kernel kills a seccomp-filtered process at a return probe (6.11 until its repair).
+ */
 int mt_kernel_seccomp_kills(bool *kills);
 
 #endif

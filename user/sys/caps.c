@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "sys/caps.h"
+
+#include <linux/capability.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+const struct mt_cap mt_caps[] = {
+	{"CAP_BPF", 39, true, true, "load programs and maps"},
+	{"CAP_PERFMON", 38, true, true, "attach probes"},
+	{"CAP_SYS_PTRACE", 19, false, true, "read the target's maps and memory"},
+	{"CAP_CHECKPOINT_RESTORE", 40, true, false, "open deleted and replaced libraries"},
+	{"CAP_DAC_READ_SEARCH", 2, false, false, "open libraries that root alone may read"},
+	{0},
+};
+
+bool mt_caps_has(const struct mt_cap *cap)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2] = {0};
+	uint64_t effective;
+
+	if (syscall(SYS_capget, &h, d))
+		return false;
+	effective = d[0].effective | (uint64_t)d[1].effective << 32;
+	return effective >> cap->number & 1 || (cap->admin && effective >> CAP_SYS_ADMIN & 1);
+}
