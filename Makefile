@@ -5,5 +5,6 @@ SHELL := /bin/bash
 
 include scripts/build.mk
 include scripts/test.mk
+include scripts/fuzz.mk
 include scripts/bench.mk
 include scripts/check.mk

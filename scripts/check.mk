@@ -25,4 +25,4 @@ $(CLANG_CHECK): clang-check/%: % | $(SKEL)
 
 check-tidy: | $(SKEL)
 	@printf '%s\n' $(TIDY_SRC) | xargs -P $$(nproc) -n 1 sh -c \
-	    'clang-tidy --quiet "$$@" -- $(CPPFLAGS) -std=gnu11 2>/dev/null' sh
+	    'clang-tidy --quiet "$$@" -- $(filter-out -DMT_VERSION%,$(CPPFLAGS)) -DMT_VERSION=__DATE__ -std=gnu11 2>/dev/null' sh

@@ -74,6 +74,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (mt_elf_open_fd(fd, &elf) == 0)
 		use(elf);
 	mt_elf_free(&elf);
+	/* Cut short while it is open. */
+	if (mt_elf_open_fd(fd, &elf) == 0 && ftruncate(fd, (off_t)size / 2) == 0)
+		use(elf);
+	mt_elf_free(&elf);
 	close(fd);
 	return 0;
 }

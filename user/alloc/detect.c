@@ -67,6 +67,7 @@ static int list_files(const struct mt_maps *maps, struct process *p)
 	p->files = calloc(maps->n + 1, sizeof(const struct mt_mapping *));
 	if (!p->files)
 		return -ENOMEM;
+	p->n_files = 0;
 	for (size_t i = 0; i < maps->n && p->n_files < FILES_MAX; i++) {
 		const struct mt_mapping *m = &maps->v[i];
 		size_t k = p->n_files;
@@ -133,10 +134,11 @@ static int no_file(const struct process *p, const struct mt_mapping *m, int r)
 		return mt_err_r(-ESRCH, "pid %d (%s): it has just ended", (int)p->pid, p->comm);
 	escape(m->path, path, sizeof(path));
 	if (r == -ENOTSUP)
-		return mt_err_r(r,
-				"pid %d (%s): %s is not a 64-bit x86-64 program; memtrace traces "
-				"only those",
-				(int)p->pid, p->comm, path);
+		return mt_err_r(
+			r,
+			"pid %d (%s): %s is a 32-bit program, or of another architecture: memtrace "
+			"traces 64-bit x86-64 ones",
+			(int)p->pid, p->comm, path);
 	if (r == -EACCES || r == -EPERM)
 		return mt_err_r(-EACCES,
 				"pid %d (%s): no permission to read %s; run memtrace as root, or "

@@ -52,9 +52,9 @@ static inline void mt_cleanup_closedir(DIR **d)
 		closedir(*d);
 }
 
-#define _cleanup_free_ MT_CLEANUP(mt_cleanup_free)
-#define _cleanup_close_ MT_CLEANUP(mt_cleanup_close)
-#define _cleanup_fclose_ MT_CLEANUP(mt_cleanup_fclose)
+#define _cleanup_free_     MT_CLEANUP(mt_cleanup_free)
+#define _cleanup_close_    MT_CLEANUP(mt_cleanup_close)
+#define _cleanup_fclose_   MT_CLEANUP(mt_cleanup_fclose)
 #define _cleanup_closedir_ MT_CLEANUP(mt_cleanup_closedir)
 
 #endif

@@ -138,8 +138,8 @@ static bool want_color(const struct config *cfg)
 {
 	const char *no = getenv("NO_COLOR");
 
-	if (cfg->color && strcmp(cfg->color, "auto"))
-		return !strcmp(cfg->color, "always");
+	if (cfg->color && strcmp(cfg->color, "auto") != 0)
+		return strcmp(cfg->color, "always") == 0;
 	return !cfg->output && isatty(STDOUT_FILENO) && !(no && *no);
 }
 

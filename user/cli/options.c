@@ -462,7 +462,7 @@ void mt_options_help(const struct mt_opt *rows)
 			column = 0;
 		}
 		mt_write_str(&w, o->help);
-		if (o->type == MT_OPT_CHOICE && !strchr(o->arg, '|')) {
+		if (o->type == MT_OPT_CHOICE && o->arg && !strchr(o->arg, '|')) {
 			mt_write_str(&w, ": ");
 			list_choices(&w, o->choices, ", ");
 		}

@@ -19,21 +19,21 @@ struct mt_pid_list {
 };
 
 enum mt_opt_type {
-	MT_OPT_FLAG,	 /* bool set to true */
-	MT_OPT_STRING,	 /* const char *, points into argv */
-	MT_OPT_U64,	 /* uint64_t, > 0 */
+	MT_OPT_FLAG,     /* bool set to true */
+	MT_OPT_STRING,   /* const char *, points into argv */
+	MT_OPT_U64,      /* uint64_t, > 0 */
 	MT_OPT_DURATION, /* uint64_t ns */
-	MT_OPT_UNIT,	 /* enum mt_unit */
-	MT_OPT_CHOICE,	 /* const char *, one of choices */
-	MT_OPT_PIDS,	 /* struct mt_pid_list, "1,2"; appends, duplicates dropped */
+	MT_OPT_UNIT,     /* enum mt_unit */
+	MT_OPT_CHOICE,   /* const char *, one of choices */
+	MT_OPT_PIDS,     /* struct mt_pid_list, "1,2"; appends, duplicates dropped */
 };
 
 struct mt_opt {
-	char shrt;	       /* 'p', or 0 */
-	const char *name;      /* "pid" */
+	char shrt;        /* 'p', or 0 */
+	const char *name; /* "pid" */
 	enum mt_opt_type type;
-	const char *arg;       /* "PID[,PID...]" for help; NULL for flags */
-	size_t offset;	       /* in the config struct */
+	const char *arg;            /* "PID[,PID...]" for help; NULL for flags */
+	size_t offset;              /* in the config struct */
 	const char *const *choices; /* MT_OPT_CHOICE: NULL-terminated */
 	const char *help;
 };

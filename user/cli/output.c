@@ -168,6 +168,8 @@ static int stream_get(struct mt_output *o, const struct mt_snapshot *s, struct s
 		}
 	}
 	r = expand(o, s->pid, s->time_ns, s->seq, &path);
+	if (!r && !path.buf)
+		r = -ENOMEM;
 	return r ? r : stream_open(o, pid, path.buf, ret);
 }
 
@@ -177,7 +179,7 @@ static int write_stream(struct mt_output *o, const struct mt_snapshot *s)
 	struct stat before;
 	int r = stream_get(o, s, &stream);
 
-	if (r)
+	if (r || !stream)
 		return r;
 	if (fstat(stream->fd, &before) < 0)
 		return fail(-errno, stream->path);
@@ -330,6 +332,8 @@ static int prepare(struct mt_output *o)
 		return check_directory(o);
 	clock_gettime(CLOCK_REALTIME, &now);
 	r = expand(o, 0, (uint64_t)now.tv_sec * NS_PER_S, 0, &path);
+	if (!r && !path.buf)
+		r = -ENOMEM;
 	return r ? r : stream_open(o, 0, path.buf, &stream);
 }
 

@@ -14,23 +14,23 @@ static struct mt_session *session(struct memtrace_session *s)
 	return (struct mt_session *)s;
 }
 
-PUBLIC int memtrace_open(const struct memtrace_opts *opts, struct memtrace_session **ret)
+PUBLIC int memtrace_open(const struct memtrace_opts *opts, struct memtrace_session **s)
 {
 	struct mt_session_opts session_opts = {0};
-	struct mt_session *s = NULL;
+	struct mt_session *inner = NULL;
 	int r;
 
 	if (!opts || opts->size < sizeof(*opts) || !opts->pids || !opts->n_pids)
 		return -EINVAL;
 	session_opts.max_targets = opts->n_pids;
-	r = mt_session_new(&session_opts, &s);
+	r = mt_session_new(&session_opts, &inner);
 	for (size_t i = 0; i < opts->n_pids && !r; i++)
-		r = mt_session_add(s, opts->pids[i], MT_SINCE_ATTACH);
+		r = mt_session_add(inner, opts->pids[i], MT_SINCE_ATTACH);
 	if (r) {
-		mt_session_free(&s);
+		mt_session_free(&inner);
 		return r;
 	}
-	*ret = (struct memtrace_session *)s;
+	*s = (struct memtrace_session *)inner;
 	return 0;
 }
 

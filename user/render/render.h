@@ -12,13 +12,13 @@
 
 struct mt_render_opts {
 	enum mt_unit unit; /* of line and table; line's default is MiB */
-	bool color;	   /* ANSI colours in line and table */
-	bool prefix;	   /* several targets: comm[pid] in front of a line */
+	bool color;        /* ANSI colours in line and table */
+	bool prefix;       /* several targets: comm[pid] in front of a line */
 };
 
 struct mt_render_ops {
 	const char *name; /* as --format takes it */
-	bool document;	  /* one whole document per moment (openmetrics), not a stream of records */
+	bool document;    /* one whole document per moment (openmetrics), not a stream of records */
 	/*
 	 * Writes the n snapshots of one moment, one per target. Never fails but
 	 * through w->err.
@@ -41,6 +41,7 @@ const struct mt_render_ops *mt_render_find(const char *name);
 
 /* The Go MemStats object of s, as encoding/json writes it, under key (NULL at the top). */
 struct mt_json;
-void mt_render_memstats_object(struct mt_json *j, const char *key, const struct memtrace_memstats *m);
+void mt_render_memstats_object(struct mt_json *j, const char *key,
+			       const struct memtrace_memstats *m);
 
 #endif

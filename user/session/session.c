@@ -36,7 +36,8 @@ static void cleanup_maps(struct mt_maps **m)
 	mt_maps_free(m);
 }
 
-static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static int libbpf_log(enum libbpf_print_level level,
+							    const char *fmt, va_list ap)
 {
 	char buf[512];
 	size_t n;
@@ -95,7 +96,7 @@ void mt_session_free(struct mt_session **sp)
 
 	if (!s)
 		return;
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = 0; s->tracees && i < s->n; i++)
 		tracee_free(&s->tracees[i]);
 	ring_buffer__free(s->life);
 	mt_progs_unload(&s->progs);

@@ -31,7 +31,7 @@ int mt_try_counter(enum bpf_attach_type attach, int *ret_map_fd)
 	int map_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "mt_try", sizeof(uint32_t),
 				    sizeof(uint64_t), 1, NULL);
 	struct bpf_insn insns[] = {
-		{.code = BPF_LD | BPF_DW | BPF_IMM,
+		{.code = BPF_LD | BPF_DW, /* and BPF_IMM, which is 0 too */
 		 .dst_reg = BPF_REG_1,
 		 .src_reg = BPF_PSEUDO_MAP_VALUE,
 		 .imm = map_fd},

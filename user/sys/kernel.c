@@ -16,7 +16,7 @@
 #include "sys/bpf_try.h"
 
 /* The function that the self-tests probe; nothing else calls it. */
-__attribute__((noinline, noclone)) static void probed(void)
+__attribute__((noinline)) static void probed(void)
 {
 	__asm__ volatile("");
 }

@@ -26,7 +26,7 @@
 #define FIRST_AFFECTED 0x060b00u
 #define CHILD_LIMIT_MS 5000
 
-__attribute__((noinline, noclone)) static void probed(void)
+__attribute__((noinline)) static void probed(void)
 {
 	__asm__ volatile("");
 }

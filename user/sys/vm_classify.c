@@ -21,6 +21,7 @@
 #define HEAP_ALIGN      (64 * MIB) /* HEAP_MAX_SIZE */
 #define HEAP_ALIGN_HUGE (8 * MIB)  /* glibc.malloc.hugetlb=2, 2 MiB pages */
 #define HEAP_MAX_HUGE   (4096 * MIB)
+#define HUGE_PAGE       (2 * MIB)
 #define CHUNK_MAPPED    2ull
 #define CHUNK_FLAGS     7ull
 
@@ -137,11 +138,12 @@ static uint64_t arena_len(struct walk *w, uint64_t p, uint64_t hi)
 }
 
 /*
- * The bytes from the block's page to its end by a header at offset, or 0. The
- * header's size says total - offset, from glibc 2.43 on 16 less; bit 0 of
- * prev_size marks a huge page there.
+ * The bytes from the block's page at p to its end by a header at offset, or 0.
+ * The header's size says total - offset, from glibc 2.43 on 16 less; there bit
+ * 0 of prev_size marks a huge page. Believed without its alignment, that bit
+ * would make blocks of CPython's integers ({1, value} at page starts: seen).
  */
-static uint64_t mapped_total(const uint64_t header[2], uint64_t offset)
+static uint64_t mapped_total(const uint64_t header[2], uint64_t p, uint64_t offset)
 {
 	uint64_t size = header[1] & ~CHUNK_FLAGS, total;
 
@@ -151,6 +153,8 @@ static uint64_t mapped_total(const uint64_t header[2], uint64_t offset)
 	total = size + offset;
 	if (total % PAGE)
 		total += 16;
+	if (header[0] & 1 && (p % HUGE_PAGE || total % HUGE_PAGE))
+		return 0;
 	return total % PAGE || total < PAGE ? 0 : total;
 }
 
@@ -178,7 +182,7 @@ static uint64_t aligned_total(struct walk *w, uint64_t p, uint64_t room, bool *l
 	if (room < PAGE || !peek(w, p, page, sizeof(page)))
 		return 0;
 	for (uint64_t al = 64; al <= PAGE; al *= 2) {
-		uint64_t total = mapped_total(page + (al - 16) / 8, al - 16);
+		uint64_t total = mapped_total(page + (al - 16) / 8, p, al - 16);
 
 		if (total && total <= room)
 			return total;
@@ -196,7 +200,7 @@ static uint64_t far_aligned_total(struct walk *w, uint64_t p, uint64_t room)
 
 	read_heads(w, p + PAGE - 16, n, heads);
 	for (uint64_t i = 1; i < n; i++) {
-		uint64_t total = mapped_total(heads[i], (i + 1) * PAGE - 16);
+		uint64_t total = mapped_total(heads[i], p, (i + 1) * PAGE - 16);
 
 		if (total && total <= room)
 			return total;
@@ -214,7 +218,7 @@ static bool is_boundary(struct walk *w, uint64_t p, uint64_t hi)
 		if (w->stacks[i].lo == p)
 			return true;
 	}
-	return (peek(w, p, header, sizeof(header)) && mapped_total(header, 0)) ||
+	return (peek(w, p, header, sizeof(header)) && mapped_total(header, p, 0)) ||
 	       arena_len(w, p, hi);
 }
 
@@ -230,7 +234,7 @@ static uint64_t block_len(struct walk *w, uint64_t p, uint64_t hi)
 
 	if (!peek(w, p, header, sizeof(header)))
 		return 0;
-	total = mapped_total(header, 0);
+	total = mapped_total(header, p, 0);
 	if (!total)
 		return 0;
 	real = aligned_total(w, p, hi - p, &lead);
@@ -279,7 +283,7 @@ static uint64_t scan(struct walk *w, uint64_t p, uint64_t hi, uint64_t run_hi)
 
 		read_heads(w, p, n, heads);
 		for (size_t i = 0; i < n; i++, p += PAGE) {
-			if (mapped_total(heads[i], 0) >= SCAN_MIN ||
+			if (mapped_total(heads[i], p, 0) >= SCAN_MIN ||
 			    (p % HEAP_ALIGN_HUGE == 0 && arena_len(w, p, run_hi)))
 				return p;
 		}
@@ -396,18 +400,21 @@ static void add_brk(struct walk *w, const struct mt_mapping *m, uint64_t start_b
 		add_heap(w, lo, m->end);
 }
 
+static void walk_fini(struct walk *w)
+{
+	free(w->stacks);
+}
+
 int mt_vm_classify(const struct mt_maps *maps, const struct mt_mem *mem, uint64_t start_brk,
 		   const uint64_t *robust_lists, size_t n_threads, struct mt_vm_parts *out)
 {
-	_cleanup_free_ struct range *stacks = NULL;
 	struct mt_vm_parts parts = {0};
-	struct walk w = {
+	__attribute__((cleanup(walk_fini))) struct walk w = {
 		.maps = maps, .mem = mem, .reads = READS_MAX, .scans = SCAN_MAX, .out = &parts};
 	int r = find_stacks(&w, robust_lists, n_threads);
 
 	if (r)
 		return r;
-	stacks = w.stacks;
 	for (size_t i = 0; i < maps->n; i++) {
 		const struct mt_mapping *m = &maps->v[i];
 

@@ -200,32 +200,32 @@ static int bring_up(pid_t pid, char *const argv[], int err_fd, int *exit_status)
 	return r;
 }
 
-int mt_launch_start(char *const argv[], pid_t *ret, int *status)
+int mt_launch_start(char *const argv[], pid_t *pid, int *status)
 {
 	int fds[2], r;
-	pid_t pid;
+	pid_t held;
 
 	*status = 1;
 	if (pipe2(fds, O_CLOEXEC))
 		return mt_err_r(-errno, "cannot make a pipe: %s", strerror(errno));
-	pid = fork();
-	if (!pid)
+	held = fork();
+	if (!held)
 		child(argv, fds[1]);
 	r = -errno;
 	close(fds[1]);
-	if (pid < 0) {
+	if (held < 0) {
 		close(fds[0]);
 		return mt_err_r(r, "cannot fork: %s", strerror(-r));
 	}
-	r = bring_up(pid, argv, fds[0], status);
+	r = bring_up(held, argv, fds[0], status);
 	close(fds[0]);
 	if (r) {
-		mt_launch_abort(pid);
+		mt_launch_abort(held);
 		if (*status == 1)
 			mt_err_r(r, "%s ended before it could be traced", argv[0]);
 		return r;
 	}
-	*ret = pid;
+	*pid = held;
 	return 0;
 }
 

@@ -204,8 +204,8 @@ static void line(void **state)
 	golden("line.txt", "line", &demo, NULL, &mib);
 	golden("line-lost.txt", "line", &attached, &demo, &many);
 	golden("hostile-line.txt", "line", &hostile, NULL, &many);
-	demo.memstats =
-		(struct memtrace_memstats){.alloc = 12 << 20, .total_alloc = 13 << 20, .sys = 14 << 20};
+	demo.memstats = (struct memtrace_memstats){
+		.alloc = 12 << 20, .total_alloc = 13 << 20, .sys = 14 << 20};
 	render(&w, "line", s, 1, &mib);
 	assert_string_equal(w.buf,
 			    "Alloc = 12 MiB\tTotalAlloc = 13 MiB\tSys = 14 MiB\tNumGC = 0\n");

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The table, the goals and the JSON of a benchmark's run."""
+
+import os
+import platform
+import time
+
+import tools
+
+GROWTH_NOISE = 0.05  # two medians of the same thing differ by that much here
+
+
+def machine():
+    model = "unknown"
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as f:
+        for line in f:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "kernel": platform.release(),
+        "cpu": model,
+        "cpus": os.cpu_count(),
+        "libc": " ".join(platform.libc_ver()),
+        "load": list(os.getloadavg()),
+        "versions": {
+            "memtrace": tools.first_line([tools.MEMTRACE, "-V"]),
+            "commit": tools.first_line(["git", "-C", tools.ROOT, "describe", "--always",
+                                        "--dirty"]),
+            "bpftrace": tools.first_line(["bpftrace", "--version"]),
+            "heaptrack": tools.first_line(["heaptrack", "--version"]),
+            "valgrind": tools.first_line(["valgrind", "--version"]),
+        },
+    }
+
+
+def show_machine(m):
+    print(f"{m['date']}  {m['cpu']}, {m['cpus']} CPUs, Linux {m['kernel']}, {m['libc']}")
+    print("load " + " ".join(f"{v:.2f}" for v in m["load"]) + "  " +
+          "  ".join(v for v in m["versions"].values() if v))
+
+
+def show_pairs(by_threads):
+    print(f"\n{'malloc(64) + free, median':<50} {'ns':>10} {'×untraced':>10} {'×floor':>7}"
+          f" {'by CPU':>7}  quartiles")
+    for threads, table in by_threads.items():
+        print(f"{threads} thread{'s' * (int(threads) > 1)}")
+        for row in table.values():
+            if "skipped" in row:
+                print(f"  {row['label']:<48} skipped: {row['skipped']}")
+                continue
+            q = row["to_floor_quartiles"]
+            print(f"  {row['label']:<48} {row['ns']:>10,.1f} {row['to_untraced']:>10,.1f} "
+                  f"{row['to_floor']:>7.2f} {row['to_floor_cpu']:>7.2f}" +
+                  (f"  {q[0]:.2f}–{q[1]:.2f}" if q else ""))
+    print("ns and ratios are of wall time, 'by CPU' of the loop's CPU time, which a busy machine\n"
+          "disturbs less. Ratios are medians of each round's own; quartiles are of ×floor.")
+
+
+def show_commands(rows):
+    print(f"\n{'command':<46} {'untraced':>9} {'traced':>8} {'ratio':>6} {'mallocs/s':>11} "
+          f"{'ns/malloc':>10}")
+    for r in rows:
+        if "skipped" in r:
+            print(f"{r['name']:<46} skipped: {r['skipped']}")
+            continue
+        line = f"{r['name']:<46} {r['untraced_s']:>7.3f} s {r['traced_s']:>6.2f} s "
+        if "extra_ns_per_malloc" in r:
+            line += (f"{r['ratio']:>6.2f} {r['mallocs_per_s']:>11,.0f} "
+                     f"{r['extra_ns_per_malloc']:>10,.0f}")
+        print(line)
+
+
+def show_own(own):
+    t = own["times"]
+    print("\nmemtrace itself")
+    for name, what in (("busy", "tracing the hot loop"), ("idle", "tracing an idle process")):
+        r = own[name]
+        print(f"  {what + ', 1 snapshot/s':<48} {r['rss_kib'] / 1024:.1f} MiB resident "
+              f"(peak {r['hwm_kib'] / 1024:.1f}), {r['cpu_percent']:.2f} % of a CPU")
+    print(f"  {'attached and ready, as -v says it':<48} {t['attach_said_ms']} ms "
+          f"(worst of {t['rounds']}: {t['attach_said_max_ms']})")
+    print(f"  {'start of the program to its first line':<48} {t['attach_to_first_line_ms']:.0f} ms")
+    print(f"  {'SIGINT to its end':<48} {t['detach_to_exit_ms']:.0f} ms")
+    print(f"  {'memory of its maps':<48} {t['map_bytes'] / 1024:.0f} KiB")
+
+
+def verdict(met):
+    return "met" if met else "missed"
+
+
+def growth_goals(by_threads):
+    """memtrace may grow with threads as the floor does: their ratio then stays.
+    By CPU time: with more threads than CPUs wall time is the scheduler's."""
+    one = by_threads["1"]["memtrace"]["to_floor_cpu"]
+    for threads, table in by_threads.items():
+        if threads == "1":
+            continue
+        now = table["memtrace"]["to_floor_cpu"]
+        yield {"goal": f"{threads} threads grow no more than the floor "
+                       f"({GROWTH_NOISE:.0%} for noise)",
+               "value": f"memtrace/floor {now:.3f} of CPU time per pair, {one:.3f} with 1 thread",
+               "met": now <= one * (1 + GROWTH_NOISE)}
+
+
+def goals(result):
+    """What issue 2 asks for, each with what was measured."""
+    one, own = result["pairs"]["1"], result["own"]
+    # what memtrace adds runs in the loop's own threads, so CPU time has all of it
+    ratio, wall = one["memtrace"]["to_floor_cpu"], one["memtrace"]["to_floor"]
+    bt = one.get("bpftrace memleak", {"skipped": "not measured"})
+    value = f"{ratio:.3f} by CPU time, {wall:.3f} by wall time"
+    out = [{"goal": f"memtrace/floor ≤ {limit}", "value": value, "met": ratio <= limit}
+           for limit in (1.25, 1.15)]
+    if "skipped" in bt:
+        out.append({"goal": "5 times cheaper than bpftrace", "value": "not measured", "met": None})
+    else:
+        times = bt["to_memtrace"]
+        out.append({"goal": "5 times cheaper than bpftrace", "value": f"{times:.1f} times",
+                    "met": times >= 5})
+    out.extend(growth_goals(result["pairs"]))
+    rss = max(own[k]["hwm_kib"] for k in ("busy", "idle")) / 1024
+    cpu = max(own[k]["cpu_percent"] for k in ("busy", "idle"))
+    ready = own["times"]["attach_said_ms"]
+    out.append({"goal": "memtrace ≤ 20 MB resident", "value": f"{rss:.1f} MiB at most",
+                "met": rss * 1.048576 <= 20})
+    out.append({"goal": "memtrace ≤ 1 % of a CPU at one snapshot a second",
+                "value": f"{cpu:.2f} %", "met": cpu <= 1})
+    out.append({"goal": "attached and ready within 100 ms", "value": f"{ready} ms",
+                "met": ready is not None and ready <= 100})
+    return out
+
+
+def show_goals(rows):
+    print()
+    for g in rows:
+        state = "not measured" if g["met"] is None else verdict(g["met"])
+        print(f"goal: {g['goal']}: {state} ({g['value']})")
+
+
+def show(result):
+    show_machine(result["machine"])
+    busy = max(result["machine"]["load_after"][0], result["machine"]["load"][0])
+    if busy > result["machine"]["cpus"]:
+        print(f"load {busy:.1f} on {result['machine']['cpus']} CPUs: wall times here mean little")
+    show_pairs(result["pairs"])
+    show_commands(result["commands"])
+    show_own(result["own"])
+    show_goals(result["goals"])
