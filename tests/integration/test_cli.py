@@ -8,8 +8,8 @@ import re
 import signal
 import subprocess
 
-from harness import (MEMTRACE, ROOT, Skip, Target, Tracer, case, cases, check, equal, memtrace,
-                     need, one_line, popen, run, target, tmp)
+from harness import (MEMTRACE, ROOT, Skip, Target, Tracer, attach, case, cases, check, equal, memtrace,
+                     final, need, one_line, popen, run, target, tmp)
 
 LINE = re.compile(r"Alloc = \d+ MiB\tTotalAlloc = \d+ MiB\tSys = \d+ MiB\tNumGC = 0"
                   r"(\tLost = \d+)?(\t\(since attach\))?")
@@ -333,3 +333,16 @@ def demo():
     for i in steps:
         check(seen[i + 1][0], f"no line of memtrace's after step {i}")
         equal(seen[i + 1][1], seen[i][1], "memtrace's Alloc, TotalAlloc, Sys after the step")
+
+
+@case
+def least_privilege():
+    """Once attached, memtrace holds only what it goes on needing."""
+    t = Target(target("lose"))
+    tracer, _ = attach(t.pid)
+    with open(f"/proc/{tracer.p.pid}/status") as f:
+        held = int(next(x for x in f if x.startswith("CapEff")).split()[1], 16)
+    # DAC_READ_SEARCH, KILL, SYS_PTRACE, PERFMON, BPF, CHECKPOINT_RESTORE
+    equal(held & ~(1 << 2 | 1 << 5 | 1 << 19 | 1 << 38 | 1 << 39 | 1 << 40), 0, "CapEff beyond")
+    t.step("malloc")
+    equal(final(tracer)["memstats"]["Mallocs"], 1, "Mallocs counted without the rest")

@@ -18,6 +18,7 @@
 #include "cli/output.h"
 #include "render/render.h"
 #include "session/session.h"
+#include "sys/caps.h"
 #include "target/launch.h"
 
 #define UNIT_NOT_GIVEN ((enum mt_unit)99)
@@ -290,6 +291,8 @@ static int trace_all(struct trace *t, uint64_t start_ns)
 	if (!t->reported)
 		return -ENOMEM;
 	say_attached(t, start_ns);
+	if (mt_caps_drop(t->cfg.output))
+		mt_warn("cannot give up capabilities; going on with all of them");
 	r = take(t, t->cfg.count == 1);
 	if (t->child && !r)
 		r = mt_launch_go(t->child);

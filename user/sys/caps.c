@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "sys/caps.h"
 
+#include <errno.h>
 #include <linux/capability.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -25,4 +26,22 @@ bool mt_caps_has(const struct mt_cap *cap)
 		return false;
 	effective = d[0].effective | (uint64_t)d[1].effective << 32;
 	return effective >> cap->number & 1 || (cap->admin && effective >> CAP_SYS_ADMIN & 1);
+}
+
+int mt_caps_drop(bool writes_files)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2] = {0};
+	uint64_t keep = 1ull << CAP_KILL | (writes_files ? 1ull << CAP_DAC_OVERRIDE : 0);
+
+	for (const struct mt_cap *c = mt_caps; c->name; c++)
+		keep |= 1ull << c->number;
+	if (syscall(SYS_capget, &h, d))
+		return -errno;
+	for (int i = 0; i < 2; i++) {
+		d[i].permitted &= (__u32)(keep >> (32 * i));
+		d[i].effective &= (__u32)(keep >> (32 * i));
+		d[i].inheritable = 0;
+	}
+	return syscall(SYS_capset, &h, d) ? -errno : 0;
 }

@@ -20,4 +20,11 @@ extern const struct mt_cap mt_caps[];
 /* True if it is in the effective set, itself or through CAP_SYS_ADMIN. */
 bool mt_caps_has(const struct mt_cap *cap);
 
+/*
+ * Gives up every capability but those in mt_caps, CAP_KILL, with which a stop
+ * signal is passed on to a launched command, and, if files are still to be
+ * written, CAP_DAC_OVERRIDE. For good: nothing gives them back. 0 or -errno.
+ */
+int mt_caps_drop(bool writes_files);
+
 #endif

@@ -256,11 +256,91 @@ static void test_refused(void **state)
 	eh.e_machine = EM_AARCH64;
 	assert_int_equal(open_bytes(&eh, sizeof(eh)), -ENOTSUP);
 	eh.e_machine = EM_X86_64;
+	eh.e_shoff = 8; /* the number of sections stands in section 0 */
+	assert_int_equal(open_bytes(&eh, sizeof(eh)), -EBADMSG);
+	eh.e_shoff = 0;
 	eh.e_phnum = 1; /* headers outside the file */
 	eh.e_phentsize = sizeof(Elf64_Phdr);
 	eh.e_phoff = UINT64_MAX - 8;
 	assert_int_equal(open_bytes(&eh, sizeof(eh)), -EBADMSG);
 	assert_null(elf);
+}
+
+/* Opens a copy of the libc that spoil, with the copy and the section of dynamic names, changed. */
+static struct mt_elf *open_spoilt(void (*spoil)(char *bytes, Elf64_Shdr *names))
+{
+	struct mt_elf *elf = NULL;
+	struct stat st;
+	int fd = open(libc_path, O_RDONLY | O_CLOEXEC);
+	int copy = memfd_create("copy", MFD_CLOEXEC);
+	Elf64_Shdr *first, *sh;
+	char *bytes;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	bytes = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	assert_ptr_not_equal(bytes, MAP_FAILED);
+	first = sh = (Elf64_Shdr *)(void *)(bytes + ((Elf64_Ehdr *)(void *)bytes)->e_shoff);
+	while (sh->sh_type != SHT_DYNSYM)
+		sh++;
+	spoil(bytes, first + sh->sh_link);
+	assert_int_equal(write(copy, bytes, (size_t)st.st_size), st.st_size);
+	assert_int_equal(mt_elf_open_fd(copy, &elf), 0);
+	munmap(bytes, (size_t)st.st_size);
+	close(copy);
+	close(fd);
+	return elf;
+}
+
+static void spoil_nothing(char *bytes, Elf64_Shdr *names)
+{
+	(void)bytes;
+	(void)names;
+}
+
+static void spoil_end(char *bytes, Elf64_Shdr *names)
+{
+	bytes[names->sh_offset + names->sh_size - 1] = 'x';
+}
+
+static void spoil_flags(char *bytes, Elf64_Shdr *names)
+{
+	(void)bytes;
+	names->sh_flags |= SHF_COMPRESSED;
+}
+
+static void spoil_size(char *bytes, Elf64_Shdr *names)
+{
+	(void)bytes;
+	names->sh_size = 1ull << 62;
+}
+
+static void spoil_sections(char *bytes, Elf64_Shdr *names)
+{
+	Elf64_Ehdr *eh = (Elf64_Ehdr *)(void *)bytes;
+
+	(void)names;
+	eh->e_shoff = eh->e_shnum = eh->e_shstrndx = 0;
+}
+
+/* Names that cannot be trusted, or no sections: no symbols, and all else works. */
+static void test_no_names(void **state)
+{
+	static void (*const spoils[])(char *, Elf64_Shdr *) = {
+		spoil_nothing, spoil_end, spoil_flags, spoil_size, spoil_sections};
+	struct mt_sym sym;
+	size_t max;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(spoils) / sizeof(spoils[0]); i++) {
+		struct mt_elf *elf = open_spoilt(spoils[i]);
+
+		assert_int_equal(mt_elf_find_func(elf, "malloc", &sym), i ? -ENOENT : 0);
+		assert_int_equal(mt_elf_exports(elf, "malloc"), i == 0);
+		assert_int_equal(mt_elf_has_symtab(elf), i == 0);
+		assert_false(mt_elf_is_static(elf));
+		assert_non_null(mt_elf_find_text(elf, "GNU C Library", &max));
+		mt_elf_free(&elf);
+	}
 }
 
 /* Cut at any length, a library gives an error or an answer. */
@@ -302,7 +382,7 @@ int main(void)
 		cmocka_unit_test(test_funcs_sorted),    cmocka_unit_test(test_banner),
 		cmocka_unit_test(test_static),          cmocka_unit_test(test_global_before_local),
 		cmocka_unit_test(test_refused),         cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_canonical_plt),
+		cmocka_unit_test(test_canonical_plt),   cmocka_unit_test(test_no_names),
 	};
 
 	return cmocka_run_group_tests(tests, setup, programs_teardown);
