@@ -55,10 +55,15 @@ int BPF_PROG(mt_proc_exec)
 	return 0;
 }
 
-/*
- * Runs for each thread; the last one leaves the sizes for the final snapshot.
- * Kernels before 6.16 have dropped the mm by then (mm NULL).
- */
+/* The sizes for the final snapshot: threads overwrite each other, the last one's stay. */
+MT_INLINE void keep_sizes(struct mt_target *t, const struct mm_struct *mm)
+{
+	t->exit_data = mm->data_vm * mt_page_size;
+	t->exit_stack = mm->stack_vm * mt_page_size;
+	t->exit_brk = mm->brk - mm->start_brk;
+}
+
+/* Runs for each thread; kernels before 6.16 have dropped the mm by then (mm NULL). */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(mt_proc_exit, struct task_struct *p)
 {
@@ -67,13 +72,24 @@ int BPF_PROG(mt_proc_exit, struct task_struct *p)
 
 	if (!t)
 		return 0;
-	if (mm) {
-		t->exit_data = mm->data_vm * mt_page_size;
-		t->exit_stack = mm->stack_vm * mt_page_size;
-		t->exit_brk = mm->brk - mm->start_brk;
-	}
+	if (mm)
+		keep_sizes(t, mm);
 	if (!p->signal->live.counter)
 		t->flags |= MT_TARGET_EXITED;
+	return 0;
+}
+
+/*
+ * For those kernels (tracepoint moved by 2d76e79315e4): what each thread calls at
+ * its end, and nobody else, before it gives up its mm.
+ */
+SEC("fentry/exit_mm_release")
+int BPF_PROG(mt_proc_exit_mm, struct task_struct *p, struct mm_struct *mm)
+{
+	struct mt_target *t = current_target();
+
+	if (t && mm)
+		keep_sizes(t, mm);
 	return 0;
 }
 

@@ -24,7 +24,7 @@ unit: $(UNIT_BIN) ## build and run the unit tests
 TARGET_SRC  := $(filter-out %/mtcount.c %/bare.c,$(wildcard tests/targets/*.c))
 TARGET_DIR  := $(BUILD)/tests/targets
 TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(TARGET_DIR)/throw \
-               $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/quick-static $(TARGET_DIR)/bare32 \
+               $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/bare32 \
                $(TARGET_DIR)/bare64
 # The compiler must neither drop a malloc that is freed unused nor merge two.
 TARGET_FLAGS = $(OPT) -D_GNU_SOURCE -Ibpf -fno-builtin -pthread -MMD -MP -MF $@.d
@@ -49,6 +49,9 @@ $(TARGET_DIR)/libmtcount.so: tests/targets/mtcount.c
 # Static and without symbols: nothing to probe.
 $(TARGET_DIR)/quick-static: tests/targets/quick.c
 	$(CC) $(TARGET_CFLAGS) -static -s -o $@ $<
+
+$(TARGET_DIR)/vm_target-static: tests/targets/vm_target.c
+	$(CC) $(TARGET_CFLAGS) -static -o $@ $<
 
 BARE_FLAGS := $(WARN) -O1 -ffreestanding -fno-pic -fno-stack-protector -nostdlib -static -no-pie
 $(TARGET_DIR)/bare32: tests/targets/bare.c

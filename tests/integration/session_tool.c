@@ -30,7 +30,7 @@ static int show(struct mt_session *s)
 
 	r = mt_session_service(s);
 	if (!r)
-		r = mt_session_snapshot(s, 0, false, &snap);
+		r = mt_session_snapshot(s, 0, MT_VM_PARTS, &snap);
 	if (r)
 		return r;
 	v[0] = snap;

@@ -3,8 +3,11 @@
 memory system calls against a known number of them."""
 
 import os
+import signal
+import subprocess
 
-from harness import Target, attach, case, check, equal, final, status_kib, target
+from harness import (BUILD, Lines, PYTHON, ROOT, Skip, Target, Tracer, attach, case, check, equal,
+                     final, popen, run, status_kib, target, tmp)
 
 PAGE = 4096
 PARTS = ("HeapSys", "StackSys", "MSpanSys", "MCacheSys", "BuckHashSys", "GCSys", "OtherSys")
@@ -157,3 +160,35 @@ def flows():
     equal(flow(last, snap, "brk")["bytes"], named(smaps(t.pid), "[heap]") - heap, "brk bytes")
     check(flow(last, snap, "brk")["calls"] > 0, "no brk calls were counted")
     final(tracer)
+
+
+@case
+def heap_to_the_byte():
+    """HeapSys and StackSys against malloc's own account, in many shapes of heap."""
+    tool = os.path.join(ROOT, BUILD, "tests/integration/vmread")
+    status, out, err = run([PYTHON, os.path.join(ROOT, "tests/integration/vm_truth.py"),
+                            target("vm_target"), tool, target("vm_target-static")], timeout=280)
+    wrong = [x for x in out.splitlines() if x.startswith("not ok")]
+    check(status == 0 and not wrong, f"{wrong or err}")
+    check(out.count("ok ") > 20, f"too few shapes: {out!r}")
+
+
+@case
+def cheap_line():
+    """`line` shows Sys alone, so that between its first and last line it reads no maps."""
+    t = Target(target("lose"))
+    tracer = Tracer("-p", t.pid, "-f", "line", "-i", "1h")
+    tracer.line()
+    log = tmp("strace")
+    if not os.path.exists("/usr/bin/strace"):
+        raise Skip("strace is not installed")
+    s = popen(["strace", "-p", str(tracer.p.pid), "-e", "trace=openat", "-o", log],
+              stderr=subprocess.PIPE)
+    check("attached" in Lines(s.stderr).next("strace"), "strace did not attach")
+    tracer.p.send_signal(signal.SIGUSR1)
+    tracer.line()
+    s.send_signal(signal.SIGINT)
+    s.wait(30)
+    with open(log) as f:
+        opened = [x for x in f if f"/proc/{t.pid}/" in x]
+    check(opened and all("/status" in x for x in opened), f"opened {opened}")

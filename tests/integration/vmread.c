@@ -32,10 +32,10 @@ int main(int argc, char **argv)
 		return 2;
 	pid = atoi(argv[1]);
 	t0 = now_ns();
-	r = mt_vm_read(pid, false, &vm);
+	r = mt_vm_read(pid, MT_VM_PARTS, &vm);
 	t1 = now_ns();
 	if (!r)
-		r = mt_vm_read(pid, true, &vm);
+		r = mt_vm_read(pid, MT_VM_FULL, &vm);
 	t2 = now_ns();
 	if (r) {
 		fprintf(stderr, "vmread: %s\n", strerror(-r));

@@ -65,7 +65,8 @@ static const struct mt_opt options[] = {
 struct trace {
 	struct config cfg;
 	struct mt_session *session;
-	struct mt_output *out;   /* the chosen format */
+	const struct mt_render_ops *format;
+	struct mt_output *out;   /* in that format */
 	struct mt_output *table; /* after the last line of the default format; else NULL */
 	struct mt_events events;
 	pid_t child; /* launched COMMAND, 0 none */
@@ -146,7 +147,6 @@ static bool want_color(const struct config *cfg)
 
 static int open_outputs(struct trace *t, size_t targets)
 {
-	const struct mt_render_ops *format = mt_render_find(t->cfg.format ? t->cfg.format : "line");
 	struct mt_render_opts o = {
 		.unit = t->cfg.unit,
 		.color = want_color(&t->cfg),
@@ -154,9 +154,10 @@ static int open_outputs(struct trace *t, size_t targets)
 	};
 	int r;
 
+	t->format = mt_render_find(t->cfg.format ? t->cfg.format : "line");
 	if (t->cfg.unit == UNIT_NOT_GIVEN)
-		o.unit = format == &mt_render_line ? MT_UNIT_MIB : MT_UNIT_AUTO;
-	r = mt_output_new(t->cfg.output, format, &o, &t->out);
+		o.unit = t->format == &mt_render_line ? MT_UNIT_MIB : MT_UNIT_AUTO;
+	r = mt_output_new(t->cfg.output, t->format, &o, &t->out);
 	if (r || t->cfg.format || t->cfg.output)
 		return r;
 	if (t->cfg.unit == UNIT_NOT_GIVEN)
@@ -179,6 +180,9 @@ static int take(struct trace *t, bool final)
 {
 	size_t all = mt_session_count(t->session), n = 0;
 	struct mt_snapshot **v = calloc(all, sizeof(struct mt_snapshot *));
+	enum mt_vm_depth depth = final || !t->taken       ? MT_VM_FULL
+				 : t->format->totals_only ? MT_VM_STATUS
+							  : MT_VM_PARTS;
 	int r = v ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < all && !r; i++) {
@@ -186,7 +190,7 @@ static int take(struct trace *t, bool final)
 
 		if (t->reported[i])
 			continue;
-		r = mt_session_snapshot(t->session, i, final || !t->taken, &v[n]);
+		r = mt_session_snapshot(t->session, i, depth, &v[n]);
 		if (r)
 			break;
 		v[n]->final = final || ended;

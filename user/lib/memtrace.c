@@ -41,7 +41,7 @@ static int snapshot(struct memtrace_session *s, pid_t pid, struct mt_snapshot **
 
 	if (!r)
 		r = mt_session_find(session(s), pid, &i);
-	return r ? r : mt_session_snapshot(session(s), i, false, ret);
+	return r ? r : mt_session_snapshot(session(s), i, MT_VM_PARTS, ret);
 }
 
 PUBLIC int memtrace_read_memstats(struct memtrace_session *s, pid_t pid,

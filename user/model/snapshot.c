@@ -88,20 +88,23 @@ static void derive_flows(struct memtrace_memstats *m, const struct mt_flows *f)
 
 /*
  * Sys is what /proc said last, its parts may be older: each takes what it may
- * of what is left, and OtherSys is the rest, so that the sum is always Sys.
+ * of what is left, and OtherSys is the rest, so that the sum is always Sys. The
+ * heap holds at least the live blocks: of a short-lived process the last
+ * reading of /proc may be older than they are.
  */
 static void derive_sys(struct memtrace_memstats *m, const struct mt_vm *vm)
 {
+	uint64_t live = add(m->heap_alloc, PAGE - 1) / PAGE * PAGE;
 	uint64_t left;
 
 	m->sys = add(vm->data, vm->stack);
-	m->heap_sys = min(vm->heap_sys, m->sys);
-	left = m->sys - m->heap_sys;
-	m->stack_sys = min(vm->stack_sys, left);
-	m->other_sys = left - m->stack_sys;
+	m->stack_sys = min(vm->stack_sys, m->sys);
+	left = m->sys - m->stack_sys;
+	m->heap_sys = min(vm->heap_sys > live ? vm->heap_sys : live, left);
+	m->other_sys = left - m->heap_sys;
 	m->stack_inuse = min(vm->stack_resident, m->stack_sys);
 	/* Without a census: the live bytes as if they lay dense on pages. */
-	m->heap_inuse = min(add(m->heap_alloc, PAGE - 1) / PAGE * PAGE, m->heap_sys);
+	m->heap_inuse = min(live, m->heap_sys);
 	m->heap_idle = m->heap_sys - m->heap_inuse;
 	m->heap_released = min(m->heap_idle, sub(m->heap_sys, vm->heap_resident));
 }

@@ -39,4 +39,5 @@ static void snapshots(struct mt_writer *w, const struct mt_snapshot *const *s, s
 		write_line(w, s[i], o);
 }
 
-const struct mt_render_ops mt_render_line = {.name = "line", .snapshots = snapshots};
+const struct mt_render_ops mt_render_line = {
+	.name = "line", .totals_only = true, .snapshots = snapshots};

@@ -25,6 +25,7 @@ struct mt_render_ops {
 	 */
 	void (*snapshots)(struct mt_writer *w, const struct mt_snapshot *const *s, size_t n,
 			  const struct mt_render_opts *o);
+	bool totals_only; /* shows Sys and no part of it: less is read of the target */
 };
 
 extern const struct mt_render_ops mt_render_line;

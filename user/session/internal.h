@@ -15,7 +15,7 @@ struct mt_progs {
 	bool multi; /* uprobe_multi links, else perf-event uprobes */
 	bool zero_at_exec;
 	enum mt_vm_source vm_source;
-	struct bpf_link *life[2]; /* exec, exit */
+	struct bpf_link *life[3]; /* exec, exit, the mm's end */
 	struct bpf_link *vm[MT_VM_CALLS];
 	uint64_t map_bytes;
 };
@@ -87,7 +87,7 @@ int mt_life_relook(struct mt_session *s);
 /* read.c */
 int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out);
 /* Refreshes t->vm and the names; a target that is gone keeps the last reading. */
-void mt_read_levels(struct mt_session *s, struct mt_tracee *t, bool full);
+void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth depth);
 
 /* session.c */
 int mt_tracee_attach(struct mt_session *s, struct mt_tracee *t);

@@ -11,9 +11,13 @@
 #include "base/log.h"
 #include "memtrace.skel.h"
 #include "session/internal.h"
+#include "sys/place.h"
 
 /* The initial pid namespace, include/linux/proc_ns.h PROC_PID_INIT_INO. */
 #define PID_INIT_INO 0xEFFFFFFCu
+
+/* Since then the tracepoint of the exit has the mm (bpf/proc.bpf.h). */
+#define EXIT_WITH_MM 0x061000u
 
 #ifndef BPF_F_SLEEPABLE
 #define BPF_F_SLEEPABLE (1u << 4)
@@ -79,6 +83,8 @@ static int attach_always_on(struct mt_progs *p)
 {
 	p->life[0] = bpf_program__attach(p->skel->progs.mt_proc_exec);
 	p->life[1] = bpf_program__attach(p->skel->progs.mt_proc_exit);
+	if (bpf_program__autoload(p->skel->progs.mt_proc_exit_mm))
+		p->life[2] = bpf_program__attach(p->skel->progs.mt_proc_exit_mm);
 	return p->life[0] && p->life[1] ? attach_vm(p) : -errno;
 }
 
@@ -109,7 +115,7 @@ static uint64_t map_memory(const struct bpf_map *map)
 }
 
 static int open_and_load(struct mt_progs *p, const struct mt_kernel *k,
-			 const struct mt_session_opts *opts, bool fexit)
+			 const struct mt_session_opts *opts, bool fexit, bool exit_mm)
 {
 	unsigned int n = opts->max_targets ? opts->max_targets : 1;
 
@@ -121,6 +127,7 @@ static int open_and_load(struct mt_progs *p, const struct mt_kernel *k,
 	p->skel->rodata->mt_cpus = p->zero_at_exec ? (__u32)libbpf_num_possible_cpus() : 0;
 	configure_uprobes(p, k, k->sleepable && !opts->no_sleepable);
 	choose_vm(p, fexit);
+	bpf_program__set_autoload(p->skel->progs.mt_proc_exit_mm, exit_mm);
 	bpf_map__set_max_entries(p->skel->maps.mt_targets, n);
 	bpf_map__set_max_entries(p->skel->maps.mt_counters, n);
 	return memtrace_bpf__load(p->skel);
@@ -129,15 +136,20 @@ static int open_and_load(struct mt_progs *p, const struct mt_kernel *k,
 int mt_progs_load(struct mt_progs *p, const struct mt_kernel *k, const struct mt_session_opts *opts)
 {
 	bool fexit = k->fexit_maybe;
+	bool exit_mm = fexit && mt_kernel_version() < EXIT_WITH_MM;
 	struct bpf_map *map;
 	int r;
 
 	p->multi = k->uprobe_multi && !opts->perf_uprobes;
 	p->zero_at_exec = can_zero_at_exec();
-	r = open_and_load(p, k, opts, fexit);
+	r = open_and_load(p, k, opts, fexit, exit_mm);
+	if (r && exit_mm) {
+		memtrace_bpf__destroy(p->skel);
+		r = open_and_load(p, k, opts, fexit, false);
+	}
 	if (r && fexit) {
 		memtrace_bpf__destroy(p->skel);
-		r = open_and_load(p, k, opts, false);
+		r = open_and_load(p, k, opts, false, false);
 	}
 	if (r)
 		return mt_err_r(r, "the kernel refused the BPF programs: %s; see memtrace doctor",
@@ -157,6 +169,7 @@ void mt_progs_unload(struct mt_progs *p)
 		bpf_link__destroy(p->vm[i]);
 	bpf_link__destroy(p->life[0]);
 	bpf_link__destroy(p->life[1]);
+	bpf_link__destroy(p->life[2]);
 	memtrace_bpf__destroy(p->skel);
 	memset(p, 0, sizeof(*p));
 }

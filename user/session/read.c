@@ -106,7 +106,7 @@ static void read_exit_levels(struct mt_session *s, struct mt_tracee *t)
 		t->vm.stack_sys = k.exit_stack;
 }
 
-void mt_read_levels(struct mt_session *s, struct mt_tracee *t, bool full)
+void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth depth)
 {
 	uint64_t now = mt_now_ns(CLOCK_MONOTONIC);
 	struct mt_proc_status status;
@@ -116,12 +116,12 @@ void mt_read_levels(struct mt_session *s, struct mt_tracee *t, bool full)
 		read_exit_levels(s, t);
 		return;
 	}
-	if (!t->full_ns || now - t->full_ns >= s->opts.smaps_ns)
-		full = true;
-	if (mt_vm_read(t->pid, full, &vm))
+	if (depth == MT_VM_PARTS && (!t->full_ns || now - t->full_ns >= s->opts.smaps_ns))
+		depth = MT_VM_FULL;
+	if (mt_vm_read(t->pid, depth, &vm))
 		return;
 	t->vm = vm;
-	if (full)
+	if (depth == MT_VM_FULL)
 		t->full_ns = now;
 	if (!mt_proc_status_read(t->pid, &status))
 		memcpy(t->comm, status.comm, sizeof(t->comm));
@@ -159,7 +159,8 @@ static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struc
 	snap->vm_source = s->progs.vm_source;
 }
 
-int mt_session_snapshot(struct mt_session *s, size_t i, bool full, struct mt_snapshot **ret)
+int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
+			struct mt_snapshot **ret)
 {
 	_cleanup_free_ struct mt_snapshot *snap = NULL;
 	struct mt_tracee *t;
@@ -171,7 +172,7 @@ int mt_session_snapshot(struct mt_session *s, size_t i, bool full, struct mt_sna
 	snap = calloc(1, sizeof(*snap));
 	if (!snap)
 		return -ENOMEM;
-	mt_read_levels(s, t, full);
+	mt_read_levels(s, t, depth);
 	r = mt_read_flows(s, t, &snap->flows);
 	if (r)
 		return r;

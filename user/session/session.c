@@ -209,7 +209,7 @@ int mt_session_add(struct mt_session *s, pid_t pid, enum mt_since since)
 		r = mt_tracee_attach(s, t);
 	if (r)
 		return r;
-	mt_read_levels(s, t, true);
+	mt_read_levels(s, t, MT_VM_FULL);
 	s->tracees[s->n++] = TAKE_PTR(t);
 	return 0;
 }

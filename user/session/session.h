@@ -14,6 +14,7 @@
 
 #include "alloc/alloc.h"
 #include "model/snapshot.h"
+#include "sys/vm.h"
 
 struct mt_session;
 
@@ -44,10 +45,13 @@ size_t mt_session_count(const struct mt_session *s); /* targets added */
 size_t mt_session_alive(const struct mt_session *s); /* of these, not ended */
 
 /*
- * Takes a snapshot of target i (in the order added). full also reads smaps.
- * The snapshot of an ended target stays readable. The caller frees *ret.
+ * Takes a snapshot of target i (in the order added). depth says what the caller
+ * will show of the address space; MT_VM_PARTS reads smaps besides when the last
+ * such reading is older than smaps_ns. The snapshot of an ended target stays
+ * readable. The caller frees *ret.
  */
-int mt_session_snapshot(struct mt_session *s, size_t i, bool full, struct mt_snapshot **ret);
+int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
+			struct mt_snapshot **ret);
 /* True once target i has ended. */
 bool mt_session_ended(const struct mt_session *s, size_t i);
 

@@ -40,8 +40,8 @@ int mt_kernel_require(void);
 /*
  * 0 if the process can be traced by us; else logs one line with the remedy:
  * no such pid (-ESRCH), kernel thread, zombie, thread id that is not a process
- * (-EINVAL), no permission (-EPERM/-EACCES), 32-bit (-ENOTSUP), unreadable
- * /proc (-EACCES).
+ * (-EINVAL), no permission (-EPERM/-EACCES), unreadable /proc (-EACCES). Its
+ * allocator is mt_alloc_detect's business.
  */
 int mt_target_require(pid_t pid);
 

@@ -21,7 +21,7 @@ struct mt_proc_status {
 	uint64_t vm_data, vm_stk, vm_rss, vm_swap, rss_shmem, rss_file;
 	unsigned int threads;
 	unsigned int seccomp; /* 0 none, 1 strict, 2 filter */
-	bool has_mm;	      /* false: kernel thread or zombie */
+	bool has_mm;          /* false: kernel thread or zombie */
 };
 
 int mt_proc_status_parse(const char *text, struct mt_proc_status *out);
@@ -29,10 +29,10 @@ int mt_proc_status_read(pid_t pid, struct mt_proc_status *out);
 
 /* /proc/PID/stat; comm may hold any character, parentheses included. */
 struct mt_proc_stat {
-	uint64_t start_time; /* clock ticks since boot, field 22 */
+	uint64_t start_time;  /* clock ticks since boot, field 22 */
 	uint64_t start_stack; /* field 28, 0 without ptrace access */
 	uint64_t start_brk;   /* field 47, 0 without ptrace access */
-	uint64_t flags;	      /* field 9, PF_* */
+	uint64_t flags;       /* field 9, PF_* */
 	char state;
 };
 #define MT_PF_KTHREAD 0x00200000u

@@ -177,6 +177,7 @@ static void set_parts(struct mt_vm *vm, const struct mt_vm_parts *parts)
 
 	vm->stack_sys = parts->stack < sys ? parts->stack : sys;
 	vm->heap_sys = parts->heap < sys - vm->stack_sys ? parts->heap : sys - vm->stack_sys;
+	vm->heap_brk = parts->heap_brk < vm->heap_sys ? parts->heap_brk : vm->heap_sys;
 	vm->detail = true;
 }
 
@@ -198,7 +199,7 @@ static int read_full(pid_t pid, struct mt_vm *vm)
 	return r;
 }
 
-static int read_parts(pid_t pid, bool full, const struct mt_maps *maps, struct mt_vm *vm)
+static int read_parts(pid_t pid, const struct mt_maps *maps, struct mt_vm *vm)
 {
 	struct mt_vm_parts parts;
 	int r = classify(pid, maps, &parts);
@@ -206,29 +207,49 @@ static int read_parts(pid_t pid, bool full, const struct mt_maps *maps, struct m
 	if (r)
 		return r;
 	set_parts(vm, &parts);
-	return full ? read_full(pid, vm) : 0;
+	/* Not every machine shows it; then it stays what it was. */
+	mt_cgroup_current(pid, &vm->cgroup_current);
+	return 0;
 }
 
-int mt_vm_read(pid_t pid, bool full, struct mt_vm *out)
+static void set_status(struct mt_vm *vm, const struct mt_proc_status *st)
+{
+	vm->data = st->vm_data;
+	vm->stack = st->vm_stk;
+	vm->rss = st->vm_rss;
+	vm->swap = st->vm_swap;
+	vm->shared = st->rss_shmem + st->rss_file;
+	vm->known = true;
+}
+
+/* The least reading: one small file. */
+static int read_totals(pid_t pid, struct mt_vm *out)
+{
+	struct mt_proc_status st;
+	int r = read_status(pid, &st);
+
+	if (!r)
+		set_status(out, &st);
+	return r;
+}
+
+int mt_vm_read(pid_t pid, enum mt_vm_depth depth, struct mt_vm *out)
 {
 	struct mt_vm vm = *out;
 	struct reading rd = {0};
-	int r = read_consistent(pid, &rd);
+	int r;
 
+	if (depth == MT_VM_STATUS)
+		return read_totals(pid, out);
+	r = read_consistent(pid, &rd);
 	if (!r) {
-		vm.data = rd.status.vm_data;
-		vm.stack = rd.status.vm_stk;
-		vm.rss = rd.status.vm_rss;
-		vm.swap = rd.status.vm_swap;
-		vm.shared = rd.status.rss_shmem + rd.status.rss_file;
-		vm.known = true;
-		r = read_parts(pid, full, rd.maps, &vm);
+		set_status(&vm, &rd.status);
+		r = read_parts(pid, rd.maps, &vm);
 	}
 	mt_maps_free(&rd.maps);
-	if (r)
-		return r;
-	/* Not every machine shows it; then it stays what it was. */
-	mt_cgroup_current(pid, &vm.cgroup_current);
-	*out = vm;
-	return 0;
+	if (!r && depth == MT_VM_FULL)
+		r = read_full(pid, &vm);
+	if (!r)
+		*out = vm;
+	return r;
 }

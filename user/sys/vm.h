@@ -35,8 +35,9 @@ struct mt_mem mt_mem_process(pid_t pid);
 
 /* What of a process's private writable memory is what; see vm_classify.c. */
 struct mt_vm_parts {
-	uint64_t heap;	/* bytes: brk heap, arenas' accessible part, mapped blocks */
-	uint64_t stack; /* bytes: main stack and every thread's stack */
+	uint64_t heap;     /* bytes: brk heap, arenas' accessible part, mapped blocks */
+	uint64_t heap_brk; /* of these, the brk heap */
+	uint64_t stack;    /* bytes: main stack and every thread's stack */
 	uint64_t heap_resident, stack_resident; /* with smaps text only, else 0 */
 };
 
@@ -50,12 +51,19 @@ struct mt_vm_parts {
 int mt_vm_classify(const struct mt_maps *maps, const struct mt_mem *mem, uint64_t start_brk,
 		   const uint64_t *robust_lists, size_t n_threads, struct mt_vm_parts *out);
 
+/* How much a reading costs the reader and the target: 0.1 ms, a few ms, and smaps besides. */
+enum mt_vm_depth {
+	MT_VM_STATUS, /* data, stack, rss, swap, shared */
+	MT_VM_PARTS,  /* also heap_sys, heap_brk, stack_sys, cgroup_current */
+	MT_VM_FULL,   /* also the resident parts and pss, which hold the target's mmap lock */
+};
+
 /*
  * One consistent reading of the process: status, maps, status until both agree
- * (at most 5 times, then the last). full also reads smaps (rss of the heap and
- * of the stacks, pss); without it those fields of *out keep what they hold, so
- * the caller passes the last reading back in. 0 or -errno; -ESRCH: gone.
+ * (at most 5 times, then the last). Fields that the depth leaves out keep what
+ * they hold, so the caller passes the last reading back in. 0 or -errno;
+ * -ESRCH: gone.
  */
-int mt_vm_read(pid_t pid, bool full, struct mt_vm *out);
+int mt_vm_read(pid_t pid, enum mt_vm_depth depth, struct mt_vm *out);
 
 #endif

@@ -396,8 +396,10 @@ static void add_brk(struct walk *w, const struct mt_mapping *m, uint64_t start_b
 	/* .bss may share the heap's first mapping; start_brk divides them. */
 	uint64_t lo = page_up(start_brk) > m->start ? page_up(start_brk) : m->start;
 
-	if (m->write && !m->shared && m->inode == 0 && lo < m->end)
-		add_heap(w, lo, m->end);
+	if (!m->write || m->shared || m->inode != 0 || lo >= m->end)
+		return;
+	add_heap(w, lo, m->end);
+	w->out->heap_brk += m->end - lo;
 }
 
 static void walk_fini(struct walk *w)

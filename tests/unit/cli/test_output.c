@@ -43,8 +43,8 @@ static void render(struct mt_writer *w, const struct mt_snapshot *const *s, size
 		mt_write_str(w, "x");
 }
 
-static const struct mt_render_ops stream = {"stream", false, render};
-static const struct mt_render_ops document = {"document", true, render};
+static const struct mt_render_ops stream = {"stream", false, render, false};
+static const struct mt_render_ops document = {"document", true, render, false};
 static const struct mt_render_opts opts;
 
 static struct mt_snapshot snaps[2];
@@ -434,7 +434,7 @@ static void no_memory(struct mt_writer *w, const struct mt_snapshot *const *s, s
 
 static void half_rendered(void **state)
 {
-	static const struct mt_render_ops failing = {"failing", false, no_memory};
+	static const struct mt_render_ops failing = {"failing", false, no_memory, false};
 	struct mt_output *o = open_output("out", &failing);
 
 	(void)state;
