@@ -14,6 +14,26 @@
 #define REG_ARG2(ctx) PT_REGS_PARM2(ctx)
 #define REG_ARG3(ctx) PT_REGS_PARM3(ctx)
 
+/* One probe hit of a counted process. */
+struct hit {
+	struct pt_regs *ctx;
+	__u64 cookie;
+	struct mt_target *t;
+	struct mt_counters *c;
+};
+
+/* False if the process is not counted. */
+MT_INLINE bool open_hit(struct hit *h, struct pt_regs *ctx)
+{
+	h->ctx = ctx;
+	h->cookie = bpf_get_attach_cookie(ctx);
+	h->t = probe_target(h->cookie);
+	if (!h->t)
+		return false;
+	h->c = counters_of(h->t);
+	return h->c;
+}
+
 MT_INLINE void count_malloc(struct mt_counters *c, __u64 size)
 {
 	__u32 i = mt_core_class(size);
@@ -74,194 +94,148 @@ MT_INLINE void drop_frame(struct mt_frame *f, struct mt_counters *c)
 	COUNT(c->unreturned, 1 + f->nested);
 }
 
-/* A call seen inside an open frame is the outer function's business. */
-MT_INLINE void count_nested(struct mt_frame *f, struct mt_counters *c)
+/*
+ * True if the call is made inside the open frame: then it is the outer
+ * function's business. A frame that was left without a return is dropped.
+ */
+MT_INLINE bool inside_frame(struct mt_frame *f, enum mt_frame_state state, struct mt_counters *c)
 {
+	if (!f)
+		return false;
+	if (state == MT_FRAME_STALE)
+		drop_frame(f, c);
+	if (state != MT_FRAME_INSIDE)
+		return false;
 	f->nested++;
 	COUNT(c->nested, 1);
+	return true;
 }
 
 /* The return of malloc or calloc. */
-MT_INLINE int on_malloc_return(struct pt_regs *ctx, __u64 cookie)
+MT_INLINE void on_malloc_return(const struct hit *h)
 {
-	struct mt_target *t = probe_target(cookie);
-	enum mt_frame_state state;
-	struct mt_counters *c;
-	struct mt_frame *f;
+	struct mt_frame *f = open_frame();
+	__u64 sp = PT_REGS_SP(h->ctx);
 
-	if (!t)
-		return 0;
-	c = counters_of(t);
-	if (!c)
-		return 0;
-	COUNT(c->events, 1);
-	f = open_frame();
-	state = mt_core_frame_at_return(f, PT_REGS_SP(ctx), MT_KIND_MALLOC);
-	if (f && state == MT_FRAME_INSIDE) {
-		count_nested(f, c);
-		return 0;
+	COUNT(h->c->events, 1);
+	if (inside_frame(f, mt_core_frame_at_return(f, sp, MT_KIND_MALLOC), h->c))
+		return;
+	if (mt_func_ip &&
+	    mt_core_internal(h->cookie, bpf_get_func_ip(h->ctx), PT_REGS_IP(h->ctx))) {
+		COUNT(h->c->internal, 1);
+		return;
 	}
-	if (f && state == MT_FRAME_STALE)
-		drop_frame(f, c);
-	if (mt_func_ip && mt_core_internal(cookie, bpf_get_func_ip(ctx), PT_REGS_IP(ctx))) {
-		COUNT(c->internal, 1);
-		return 0;
-	}
-	count_new_block(t, c, PT_REGS_RC(ctx));
-	return 0;
+	count_new_block(h->t, h->c, PT_REGS_RC(h->ctx));
 }
 
 /* The entry of free. */
-MT_INLINE int on_free(struct pt_regs *ctx, __u64 cookie)
+MT_INLINE void on_free(const struct hit *h)
 {
-	__u64 ptr = REG_ARG1(ctx), ret = 0, size;
-	enum mt_frame_state state;
-	struct mt_counters *c;
-	struct mt_target *t;
+	__u64 ptr = REG_ARG1(h->ctx), sp = PT_REGS_SP(h->ctx), ret = 0, size;
 	struct mt_frame *f;
 
 	if (!ptr)
-		return 0;
-	t = probe_target(cookie);
-	if (!t)
-		return 0;
-	c = counters_of(t);
-	if (!c)
-		return 0;
-	COUNT(c->events, 1);
-	if (read_user_u64(&ret, PT_REGS_SP(ctx)))
-		COUNT(c->failed_reads, 1);
-	if (mt_core_internal(cookie, PT_REGS_IP(ctx), ret)) {
-		COUNT(c->internal, 1);
-		return 0;
+		return;
+	COUNT(h->c->events, 1);
+	if (read_user_u64(&ret, sp))
+		COUNT(h->c->failed_reads, 1);
+	if (mt_core_internal(h->cookie, PT_REGS_IP(h->ctx), ret)) {
+		COUNT(h->c->internal, 1);
+		return;
 	}
 	f = open_frame();
-	state = mt_core_frame_at_entry(f, PT_REGS_SP(ctx), MT_KIND_FREE);
-	if (f && state == MT_FRAME_INSIDE) {
-		count_nested(f, c);
-		return 0;
-	}
-	if (f && state == MT_FRAME_STALE)
-		drop_frame(f, c);
-	size = usable_size(t, c, ptr);
+	if (inside_frame(f, mt_core_frame_at_entry(f, sp, MT_KIND_FREE), h->c))
+		return;
+	size = usable_size(h->t, h->c, ptr);
 	if (size)
-		count_free(c, size);
-	return 0;
+		count_free(h->c, size);
 }
 
 /* What the return will need and only the entry knows. */
-MT_INLINE void fill_frame(struct mt_frame *f, const struct mt_target *t, struct mt_counters *c,
-			  struct pt_regs *ctx, __u32 kind)
+MT_INLINE void fill_frame(struct mt_frame *f, const struct hit *h, __u32 kind)
 {
-	__u64 count = REG_ARG2(ctx), size = REG_ARG3(ctx);
+	__u64 count = REG_ARG2(h->ctx), size = REG_ARG3(h->ctx);
 
 	f->ptr = 0;
 	f->old_size = 0;
 	f->request = 1;
 	if (kind == MT_KIND_POSIX_MEMALIGN) {
-		f->ptr = REG_ARG1(ctx);
+		f->ptr = REG_ARG1(h->ctx);
 	} else if (kind == MT_KIND_REALLOC || kind == MT_KIND_REALLOCARRAY) {
-		f->ptr = REG_ARG1(ctx);
+		f->ptr = REG_ARG1(h->ctx);
 		/* only whether it is 0 matters, and a product that overflows is not */
 		f->request = kind == MT_KIND_REALLOC ? count : (count && size);
 		if (f->ptr)
-			f->old_size = usable_size(t, c, f->ptr);
+			f->old_size = usable_size(h->t, h->c, f->ptr);
 	}
 	f->kind = kind;
 	f->nested = 0;
-	f->sp = PT_REGS_SP(ctx);
+	f->sp = PT_REGS_SP(h->ctx);
 }
 
 /* The entry of a function that may contain another one. */
-MT_INLINE int on_frame_enter(struct pt_regs *ctx, __u64 cookie)
+MT_INLINE void on_frame_enter(const struct hit *h)
 {
-	struct mt_target *t = probe_target(cookie);
-	__u32 kind = MT_COOKIE_KIND(cookie);
-	enum mt_frame_state state;
-	struct mt_counters *c;
-	struct mt_frame *f;
+	struct mt_frame *f = bpf_task_storage_get(&mt_frames, bpf_get_current_task_btf(), 0,
+						  BPF_LOCAL_STORAGE_GET_F_CREATE);
+	__u32 kind = MT_COOKIE_KIND(h->cookie);
 
-	if (!t)
-		return 0;
-	c = counters_of(t);
-	if (!c)
-		return 0;
-	COUNT(c->events, 1);
-	f = bpf_task_storage_get(&mt_frames, bpf_get_current_task_btf(), 0,
-				 BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!f) {
-		COUNT(c->failed_storage, 1);
-		return 0;
-	}
-	state = mt_core_frame_at_entry(f, PT_REGS_SP(ctx), kind);
-	if (state == MT_FRAME_INSIDE) {
-		count_nested(f, c);
-		return 0;
-	}
-	if (state == MT_FRAME_STALE)
-		drop_frame(f, c);
-	fill_frame(f, t, c, ctx, kind);
-	return 0;
+	COUNT(h->c->events, 1);
+	if (!f)
+		COUNT(h->c->failed_storage, 1);
+	else if (!inside_frame(f, mt_core_frame_at_entry(f, PT_REGS_SP(h->ctx), kind), h->c))
+		fill_frame(f, h, kind);
 }
 
-MT_INLINE void account_realloc(const struct mt_frame *f, const struct mt_target *t,
-			       struct mt_counters *c, __u64 ptr)
+MT_INLINE void account_realloc(const struct mt_frame *f, const struct hit *h, __u64 ptr)
 {
-	__u64 size = ptr ? usable_size(t, c, ptr) : 0;
+	__u64 size = ptr ? usable_size(h->t, h->c, ptr) : 0;
 	struct mt_outcome o;
 
 	if (ptr && !size)
 		return;
 	o = mt_core_realloc(f, ptr, size);
 	if (o.malloced)
-		count_malloc(c, size);
+		count_malloc(h->c, size);
 	if (o.freed && f->old_size)
-		count_free(c, f->old_size);
+		count_free(h->c, f->old_size);
 	if (o.failed)
-		COUNT(c->failed, 1);
+		COUNT(h->c->failed, 1);
 }
 
-MT_INLINE void account_posix_memalign(const struct mt_frame *f, const struct mt_target *t,
-				      struct mt_counters *c, int result)
+MT_INLINE void account_posix_memalign(const struct mt_frame *f, const struct hit *h, int result)
 {
 	__u64 ptr = 0;
 
 	if (!result && read_user_u64(&ptr, f->ptr)) {
-		COUNT(c->failed_reads, 1);
+		COUNT(h->c->failed_reads, 1);
 		return;
 	}
-	count_new_block(t, c, ptr);
+	count_new_block(h->t, h->c, ptr);
 }
 
 /* Its return. */
-MT_INLINE int on_frame_return(struct pt_regs *ctx, __u64 cookie)
+MT_INLINE void on_frame_return(const struct hit *h)
 {
-	struct mt_target *t = probe_target(cookie);
-	__u32 kind = MT_COOKIE_KIND(cookie);
+	__u32 kind = MT_COOKIE_KIND(h->cookie);
+	struct mt_frame *f = open_frame();
 	enum mt_frame_state state;
-	struct mt_counters *c;
-	struct mt_frame *f;
 
-	if (!t)
-		return 0;
-	c = counters_of(t);
-	f = open_frame();
-	if (!c || !f)
-		return 0;
-	state = mt_core_frame_at_return(f, PT_REGS_SP(ctx), kind);
+	if (!f)
+		return;
+	state = mt_core_frame_at_return(f, PT_REGS_SP(h->ctx), kind);
 	if (state == MT_FRAME_STALE)
-		drop_frame(f, c);
+		drop_frame(f, h->c);
 	if (state != MT_FRAME_OWN)
-		return 0;
+		return;
 	f->sp = 0;
-	COUNT(c->events, 1);
+	COUNT(h->c->events, 1);
 	if (kind == MT_KIND_POSIX_MEMALIGN)
-		account_posix_memalign(f, t, c, (int)PT_REGS_RC(ctx));
+		account_posix_memalign(f, h, (int)PT_REGS_RC(h->ctx));
 	else if (kind == MT_KIND_MEMALIGN)
-		count_new_block(t, c, PT_REGS_RC(ctx));
+		count_new_block(h->t, h->c, PT_REGS_RC(h->ctx));
 	else
-		account_realloc(f, t, c, PT_REGS_RC(ctx));
-	return 0;
+		account_realloc(f, h, PT_REGS_RC(h->ctx));
 }
 
 /*
@@ -271,21 +245,29 @@ MT_INLINE int on_frame_return(struct pt_regs *ctx, __u64 cookie)
 SEC("uprobe")
 int mt_alloc_enter(struct pt_regs *ctx)
 {
-	__u64 cookie = bpf_get_attach_cookie(ctx);
+	struct hit h;
 
-	if (MT_COOKIE_KIND(cookie) == MT_KIND_FREE)
-		return on_free(ctx, cookie);
-	return on_frame_enter(ctx, cookie);
+	if (!open_hit(&h, ctx))
+		return 0;
+	if (MT_COOKIE_KIND(h.cookie) == MT_KIND_FREE)
+		on_free(&h);
+	else
+		on_frame_enter(&h);
+	return 0;
 }
 
 SEC("uprobe")
 int mt_alloc_exit(struct pt_regs *ctx)
 {
-	__u64 cookie = bpf_get_attach_cookie(ctx);
+	struct hit h;
 
-	if (MT_COOKIE_KIND(cookie) == MT_KIND_MALLOC)
-		return on_malloc_return(ctx, cookie);
-	return on_frame_return(ctx, cookie);
+	if (!open_hit(&h, ctx))
+		return 0;
+	if (MT_COOKIE_KIND(h.cookie) == MT_KIND_MALLOC)
+		on_malloc_return(&h);
+	else
+		on_frame_return(&h);
+	return 0;
 }
 
 #endif
