@@ -2,15 +2,15 @@
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
 
-$(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS) -lcmocka -ljansson
-
 # The command line is not in the library; its commands, which need everything, are left out.
 CLI_TEST_OBJ := $(filter-out $(BUILD)/user/cli/main.o $(BUILD)/user/cli/cmd_%,$(CLI_OBJ))
-$(BUILD)/tests/unit/cli/%: tests/unit/cli/%.c $(CLI_TEST_OBJ) $(LIB)
+CLI_UNIT_BIN := $(filter $(BUILD)/tests/unit/cli/%,$(UNIT_BIN))
+$(CLI_UNIT_BIN): $(CLI_TEST_OBJ)
+
+$(UNIT_BIN): $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(CLI_TEST_OBJ) $(LIB) $(LDLIBS) -lcmocka -ljansson
+	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(filter %.o,$^) \
+	    $(LIB) $(LDLIBS) -lcmocka -ljansson
 
 .PHONY: unit unit-build
 unit-build: $(UNIT_BIN)

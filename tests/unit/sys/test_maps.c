@@ -202,18 +202,17 @@ static void live_self(void **state)
 {
 	struct mt_maps *maps = NULL, *smaps = NULL;
 	const struct mt_mapping *m;
-	int local = 0;
 
 	(void)state;
 	assert_int_equal(mt_maps_read(getpid(), &maps), 0);
-	m = mt_maps_find(maps, (uint64_t)(uintptr_t)&local);
+	m = mt_maps_find(maps, (uint64_t)(uintptr_t)__builtin_frame_address(0));
 	assert_non_null(m);
 	assert_string_equal(m->path, "[stack]");
 	m = mt_maps_find(maps, (uint64_t)(uintptr_t)live_self);
 	assert_non_null(m);
 	assert_true(m->exec && m->inode);
 	assert_int_equal(mt_smaps_read(getpid(), &smaps), 0);
-	m = mt_maps_find(smaps, (uint64_t)(uintptr_t)&local);
+	m = mt_maps_find(smaps, (uint64_t)(uintptr_t)__builtin_frame_address(0));
 	assert_non_null(m);
 	assert_true(m->rss && m->pss && m->rss <= m->end - m->start);
 	mt_maps_free(&maps);
