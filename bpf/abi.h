@@ -116,7 +116,11 @@ struct mt_frame {
 #define MT_COOKIE_LEN(c)  ((c)&MT_COOKIE_OFF_MASK)
 
 /* Rare events of a process's life, by ring buffer. */
-enum mt_life_type { MT_LIFE_EXEC = 1 };
+enum mt_life_type {
+	MT_LIFE_EXEC = 1,
+	/* by a thread that was not the leader: probes filtered by process are lost with it */
+	MT_LIFE_EXEC_MOVED,
+};
 
 struct mt_life {
 	__u32 type; /* enum mt_life_type */

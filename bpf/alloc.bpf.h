@@ -82,18 +82,6 @@ MT_INLINE void count_new_block(const struct mt_target *t, struct mt_counters *c,
 		count_malloc(c, size);
 }
 
-MT_INLINE struct mt_frame *open_frame(void)
-{
-	return bpf_task_storage_get(&mt_frames, bpf_get_current_task_btf(), 0, 0);
-}
-
-/* Calls that passed for nested in a frame that was left may have been lost with it. */
-MT_INLINE void drop_frame(struct mt_frame *f, struct mt_counters *c)
-{
-	f->sp = 0;
-	COUNT(c->unreturned, 1 + f->nested);
-}
-
 /*
  * True if the call is made inside the open frame: then it is the outer
  * function's business. A frame that was left without a return is dropped.
@@ -114,7 +102,7 @@ MT_INLINE bool inside_frame(struct mt_frame *f, enum mt_frame_state state, struc
 /* The return of malloc or calloc. */
 MT_INLINE void on_malloc_return(const struct hit *h)
 {
-	struct mt_frame *f = open_frame();
+	struct mt_frame *f = current_frame();
 	__u64 sp = PT_REGS_SP(h->ctx);
 
 	COUNT(h->c->events, 1);
@@ -143,7 +131,7 @@ MT_INLINE void on_free(const struct hit *h)
 		COUNT(h->c->internal, 1);
 		return;
 	}
-	f = open_frame();
+	f = current_frame();
 	if (inside_frame(f, mt_core_frame_at_entry(f, sp, MT_KIND_FREE), h->c))
 		return;
 	size = usable_size(h->t, h->c, ptr);
@@ -218,7 +206,7 @@ MT_INLINE void account_posix_memalign(const struct mt_frame *f, const struct hit
 MT_INLINE void on_frame_return(const struct hit *h)
 {
 	__u32 kind = MT_COOKIE_KIND(h->cookie);
-	struct mt_frame *f = open_frame();
+	struct mt_frame *f = current_frame();
 	enum mt_frame_state state;
 
 	if (!f)

@@ -38,7 +38,7 @@ static long zero_counters(__u32 cpu, __u32 *slot)
  * counts meanwhile.
  */
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(mt_proc_exec)
+int BPF_PROG(mt_proc_exec, struct task_struct *p, int old_pid)
 {
 	struct mt_target *t = current_target();
 	__u32 slot;
@@ -51,7 +51,7 @@ int BPF_PROG(mt_proc_exec)
 	slot = t->slot;
 	if (mt_cpus)
 		bpf_loop(mt_cpus, zero_counters, &slot, 0);
-	tell(MT_LIFE_EXEC, t);
+	tell(old_pid == p->pid ? MT_LIFE_EXEC : MT_LIFE_EXEC_MOVED, t);
 	return 0;
 }
 
@@ -63,6 +63,27 @@ MT_INLINE void keep_sizes(struct mt_target *t, const struct mm_struct *mm)
 	t->exit_brk = mm->brk - mm->start_brk;
 }
 
+/* x86-64 system call numbers, arch/x86/entry/syscalls/syscall_64.tbl */
+#define NR_EXIT       60
+#define NR_EXIT_GROUP 231
+
+/*
+ * A thread that calls exit is in no allocation function: a frame that is still
+ * open was left, and its return never came. One that is killed may be inside.
+ */
+MT_INLINE void close_frame(const struct mt_target *t)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	struct mt_counters *c = counters_of(t);
+	struct mt_frame *f = current_frame();
+
+	if (!f || !c || !f->sp)
+		return;
+	if (regs->orig_ax == NR_EXIT || regs->orig_ax == NR_EXIT_GROUP)
+		drop_frame(f, c);
+}
+
 /* Runs for each thread; kernels before 6.16 have dropped the mm by then (mm NULL). */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(mt_proc_exit, struct task_struct *p)
@@ -72,6 +93,7 @@ int BPF_PROG(mt_proc_exit, struct task_struct *p)
 
 	if (!t)
 		return 0;
+	close_frame(t);
 	if (mm)
 		keep_sizes(t, mm);
 	if (!p->signal->live.counter)
@@ -80,8 +102,8 @@ int BPF_PROG(mt_proc_exit, struct task_struct *p)
 }
 
 /*
- * For those kernels (tracepoint moved by 2d76e79315e4): what each thread calls at
- * its end, and nobody else, before it gives up its mm.
+ * For those kernels ("exit: move and extend sched_process_exit() tracepoint"):
+ * each thread calls it at its end, and nobody else does, before it gives up its mm.
  */
 SEC("fentry/exit_mm_release")
 int BPF_PROG(mt_proc_exit_mm, struct task_struct *p, struct mm_struct *mm)

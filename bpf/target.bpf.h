@@ -69,4 +69,17 @@ MT_INLINE long read_user_u64(__u64 *dst, __u64 addr)
 	return r;
 }
 
+/* The current thread's frame, open or not; NULL if it never had one. */
+MT_INLINE struct mt_frame *current_frame(void)
+{
+	return bpf_task_storage_get(&mt_frames, bpf_get_current_task_btf(), 0, 0);
+}
+
+/* Calls that passed for nested in a frame that was left may have been lost with it. */
+MT_INLINE void drop_frame(struct mt_frame *f, struct mt_counters *c)
+{
+	f->sp = 0;
+	COUNT(c->unreturned, 1 + f->nested);
+}
+
 #endif

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* memtrace -p PID and memtrace -- COMMAND: attach, print, report the end. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -70,6 +72,7 @@ struct trace {
 	struct mt_output *table; /* after the last line of the default format; else NULL */
 	struct mt_events events;
 	pid_t child; /* launched COMMAND, 0 none */
+	bool held;   /* it has not been let go yet */
 	uint64_t taken;
 	bool lost;
 	bool *reported; /* per target: its final snapshot is out */
@@ -208,7 +211,10 @@ static int take(struct trace *t, bool final)
 	return r;
 }
 
-/* The first stop signal ends a trace; a launched command ends it by ending. */
+/*
+ * The first stop signal ends a trace; a launched command ends it by ending. The
+ * terminal sends its signals to the command by itself.
+ */
 static bool stop_now(const struct trace *t)
 {
 	if (!t->child)
@@ -240,6 +246,8 @@ static int loop(struct trace *t)
 		case MT_EVENT_DEADLINE:
 			more = false;
 			break;
+		case MT_EVENT_NO_READER:
+			return -EPIPE;
 		case MT_EVENT_TICK:
 		case MT_EVENT_SNAPSHOT:
 			show = true;
@@ -295,38 +303,63 @@ static int trace_all(struct trace *t, uint64_t start_ns)
 	if (!t->reported)
 		return -ENOMEM;
 	say_attached(t, start_ns);
+	t->events.interactive = t->child > 0;
+	if (!t->cfg.output)
+		mt_events_watch_reader(&t->events, STDOUT_FILENO);
 	if (mt_caps_drop(t->cfg.output))
 		mt_warn("cannot give up capabilities; going on with all of them");
 	r = take(t, t->cfg.count == 1);
-	if (t->child && !r)
-		r = mt_launch_go(t->child);
+	if (t->child && (!r || r == -EPIPE)) {
+		int go = mt_launch_go(t->child);
+
+		t->held = go != 0;
+		r = r ? r : go;
+	}
 	if (r || t->cfg.count == 1)
 		return r;
 	return loop(t);
 }
 
-/* The launched command's exit status, as a shell gives it. */
-static int reap(pid_t child)
+/* Waits for the launched command, passing signals on; its exit status, as a shell gives it. */
+static int reap(struct trace *t)
 {
+	struct pollfd p[] = {
+		{.fd = (int)syscall(SYS_pidfd_open, t->child, 0), .events = POLLIN},
+		{.fd = t->events.signal_fd, .events = POLLIN},
+	};
 	int status;
 
-	while (waitpid(child, &status, 0) < 0)
+	while (p[0].fd >= 0 && !(p[0].revents & POLLIN)) {
+		enum mt_event ev;
+
+		if (poll(p, 2, -1) > 0 && (p[1].revents & POLLIN) &&
+		    !mt_events_signal(&t->events, &ev) && ev == MT_EVENT_STOP)
+			stop_now(t);
+	}
+	while (waitpid(t->child, &status, 0) < 0)
 		if (errno != EINTR)
 			return MT_EXIT_FAILED;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/*
+ * r is what ended the trace. A command that has run is never killed for what
+ * befell memtrace: its status is ours all the same.
+ */
 static int finish(struct trace *t, int r)
 {
-	int status = r && r != -EPIPE ? MT_EXIT_FAILED : MT_EXIT_OK;
+	int failed = r && r != -EPIPE ? MT_EXIT_FAILED : MT_EXIT_OK;
+	int status = MT_EXIT_OK;
 
-	if (t->child && status == MT_EXIT_OK) {
+	if (t->child && t->held) {
+		mt_launch_abort(t->child);
+	} else if (t->child) {
 		if (mt_session_alive(t->session))
 			mt_session_free(&t->session);
-		status = reap(t->child);
-	} else if (t->child) {
-		mt_launch_abort(t->child);
+		status = reap(t);
 	}
+	if (status == MT_EXIT_OK)
+		status = failed;
 	if (t->cfg.strict && t->lost)
 		status = MT_EXIT_LOST;
 	return status;
@@ -345,8 +378,9 @@ static int run_trace(struct trace *t, char **command)
 	r = mt_session_new(&opts, &t->session);
 	if (!r && command && mt_launch_start(command, &t->child, &status))
 		r = -ECHILD;
-	else if (!r && mt_events_open(&t->events, mt_session_fd(t->session), t->cfg.interval_ns,
-				      t->cfg.duration_ns))
+	t->held = t->child > 0;
+	if (!r && mt_events_open(&t->events, mt_session_fd(t->session), t->cfg.interval_ns,
+				 t->cfg.duration_ns))
 		r = -EIO;
 	else if (!r)
 		r = trace_all(t, (uint64_t)start.tv_sec * SECOND_NS + (uint64_t)start.tv_nsec);

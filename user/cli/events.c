@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -50,6 +51,7 @@ static int open_timer(uint64_t first_ns, uint64_t interval_ns)
 int mt_events_open(struct mt_events *e, int session_fd, uint64_t interval_ns, uint64_t duration_ns)
 {
 	memset(e, 0, sizeof(*e));
+	e->reader_fd = -1;
 	e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	e->timer_fd = open_timer(interval_ns, interval_ns);
 	e->deadline_fd = open_timer(duration_ns, 0);
@@ -69,8 +71,29 @@ void mt_events_close(struct mt_events *e)
 	close(e->signal_fd);
 }
 
-/* 0: *ret is filled; -EAGAIN: nothing there. */
-static int read_signal(struct mt_events *e, enum mt_event *ret)
+#define SECOND_NS 1000000000u
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
+}
+
+/* Ends the program if this stop signal is the second. */
+static void second_ends(const struct mt_events *e, const struct signalfd_siginfo *si)
+{
+	bool terminal = si->ssi_code > 0;
+
+	if (!e->stopping)
+		return;
+	if (e->interactive && terminal && now_ns() - e->stop_ns > SECOND_NS)
+		return;
+	_exit(128 + (int)si->ssi_signo);
+}
+
+int mt_events_signal(struct mt_events *e, enum mt_event *ret)
 {
 	struct signalfd_siginfo si;
 
@@ -80,13 +103,22 @@ static int read_signal(struct mt_events *e, enum mt_event *ret)
 		*ret = MT_EVENT_SNAPSHOT;
 		return 0;
 	}
-	if (e->stopping)
-		_exit(128 + (int)si.ssi_signo);
+	second_ends(e, &si);
 	e->stopping = true;
+	e->stop_ns = now_ns();
 	e->signo = (int)si.ssi_signo;
 	e->from_user = si.ssi_code <= 0;
 	*ret = MT_EVENT_STOP;
 	return 0;
+}
+
+void mt_events_watch_reader(struct mt_events *e, int fd)
+{
+	/* no event is asked for: an error is always told; a file refuses, and has no reader */
+	struct epoll_event ev = {.data.fd = fd};
+
+	if (!epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &ev))
+		e->reader_fd = fd;
 }
 
 /* A timer that has expired is read, so that it does not wake us again. */
@@ -95,6 +127,15 @@ static bool expired(int fd)
 	uint64_t n;
 
 	return read(fd, &n, sizeof(n)) == sizeof(n);
+}
+
+static enum mt_event event_of(const struct mt_events *e, int fd)
+{
+	if (fd == e->timer_fd)
+		return MT_EVENT_TICK;
+	if (fd == e->deadline_fd)
+		return MT_EVENT_DEADLINE;
+	return fd == e->reader_fd ? MT_EVENT_NO_READER : MT_EVENT_SESSION;
 }
 
 int mt_events_wait(struct mt_events *e, enum mt_event *ret)
@@ -110,11 +151,12 @@ int mt_events_wait(struct mt_events *e, enum mt_event *ret)
 			return mt_err_r(-errno, "epoll_wait: %s", strerror(errno));
 		}
 		fd = ev.data.fd;
-		*ret = fd == e->timer_fd      ? MT_EVENT_TICK
-		       : fd == e->deadline_fd ? MT_EVENT_DEADLINE
-					      : MT_EVENT_SESSION;
-		if (fd == e->signal_fd ? !read_signal(e, ret)
-				       : *ret == MT_EVENT_SESSION || expired(fd))
+		*ret = event_of(e, fd);
+		if (fd == e->signal_fd) {
+			if (!mt_events_signal(e, ret))
+				return 0;
+		} else if ((*ret != MT_EVENT_TICK && *ret != MT_EVENT_DEADLINE) || expired(fd)) {
 			return 0;
+		}
 	}
 }

@@ -7,18 +7,21 @@
 #include <stdint.h>
 
 enum mt_event {
-	MT_EVENT_TICK,     /* the interval has passed */
-	MT_EVENT_SESSION,  /* the session's fd is readable */
-	MT_EVENT_STOP,     /* SIGINT or SIGTERM, the first one */
-	MT_EVENT_SNAPSHOT, /* SIGUSR1 */
-	MT_EVENT_DEADLINE, /* the duration has passed */
+	MT_EVENT_TICK,      /* the interval has passed */
+	MT_EVENT_SESSION,   /* the session's fd is readable */
+	MT_EVENT_STOP,      /* SIGINT or SIGTERM, the first one */
+	MT_EVENT_SNAPSHOT,  /* SIGUSR1 */
+	MT_EVENT_DEADLINE,  /* the duration has passed */
+	MT_EVENT_NO_READER, /* nobody reads standard output any more */
 };
 
 struct mt_events {
-	int epoll_fd, timer_fd, deadline_fd, signal_fd;
-	int signo;      /* of the last MT_EVENT_STOP */
-	bool from_user; /* sent by a process, not by the terminal */
-	bool stopping;  /* a second signal ends at once */
+	int epoll_fd, timer_fd, deadline_fd, signal_fd, reader_fd;
+	int signo;        /* of the last MT_EVENT_STOP */
+	bool from_user;   /* sent by a process, not by the terminal */
+	bool interactive; /* the terminal's Ctrl-C is another program's, too */
+	bool stopping;    /* a second signal ends at once */
+	uint64_t stop_ns; /* CLOCK_MONOTONIC of the last stop signal */
 };
 
 /*
@@ -26,8 +29,16 @@ struct mt_events {
  * to the deadline, 0 for none. 0 or -errno, logged.
  */
 int mt_events_open(struct mt_events *e, int session_fd, uint64_t interval_ns, uint64_t duration_ns);
+/* Also tells when the reader of a pipe on fd is gone. */
+void mt_events_watch_reader(struct mt_events *e, int fd);
 void mt_events_close(struct mt_events *e);
-/* Waits for the next event. A second stop signal ends the program here. 0 or -errno. */
+/*
+ * Waits for the next event. A second stop signal ends the program here; where
+ * a launched command shares the terminal, only a second within a second, for a
+ * Ctrl-C is the command's in the first place. 0 or -errno.
+ */
 int mt_events_wait(struct mt_events *e, enum mt_event *ret);
+/* Reads one signal, if there is one: MT_EVENT_STOP or MT_EVENT_SNAPSHOT. 0 or -EAGAIN. */
+int mt_events_signal(struct mt_events *e, enum mt_event *ret);
 
 #endif

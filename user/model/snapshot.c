@@ -38,7 +38,8 @@ uint64_t mt_flows_lost(const struct mt_flows *f)
 
 	lost = add(lost, f->unreturned);
 	lost = add(lost, f->unknown_free);
-	return add(lost, f->map_full);
+	lost = add(lost, f->map_full);
+	return add(lost, f->untraced);
 }
 
 int64_t mt_class_net_objects(const struct mt_class_counts *c)

@@ -24,6 +24,7 @@ struct mt_flows {
 	struct mt_vm_flow vm[MT_VM_CALLS];
 	uint64_t failed, nested, internal;
 	uint64_t failed_reads, failed_storage, unreturned, unknown_free, map_full;
+	uint64_t untraced; /* 1: the process runs an image whose allocator could not be traced */
 	uint64_t events;
 };
 
@@ -75,6 +76,7 @@ struct mt_snapshot {
 	struct memtrace_memstats memstats;
 	struct mt_flows flows;
 	struct mt_vm vm;
+	uint64_t parts_age_ns; /* how much older than the rest vm's parts are */
 	struct mt_tracer tracer;
 };
 

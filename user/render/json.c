@@ -106,6 +106,7 @@ static void write_vm(struct mt_json *j, const struct mt_snapshot *s)
 	mt_json_u64(j, "data", vm->data);
 	mt_json_u64(j, "stack", vm->stack);
 	mt_json_u64(j, "cgroup_current", vm->cgroup_current);
+	mt_json_u64(j, "parts_age_ns", s->parts_age_ns);
 	for (unsigned int i = 0; i < MT_VM_CALLS; i++) {
 		const struct mt_vm_flow *f = &s->flows.vm[i];
 
@@ -129,6 +130,7 @@ static void write_loss(struct mt_json *j, const struct mt_flows *f)
 	mt_json_u64(j, "unreturned", f->unreturned);
 	mt_json_u64(j, "unknown_free", f->unknown_free);
 	mt_json_u64(j, "failed_storage", f->failed_storage);
+	mt_json_u64(j, "untraced", f->untraced);
 	mt_json_u64(j, "lost", mt_flows_lost(f));
 	mt_json_u64(j, "failed", f->failed);
 	mt_json_u64(j, "nested", f->nested);

@@ -44,6 +44,11 @@ static void write_header(struct mt_writer *w, const struct mt_snapshot *s,
 	mt_writef(w, ", mode %s, %s sizes\n", s->mode ? s->mode : "unknown",
 		  s->sizes ? s->sizes : "unknown");
 	mt_writef(w, "levels since %s\n", since_texts[s->since]);
+	if (s->parts_age_ns)
+		mt_writef(
+			w,
+			"HeapSys, StackSys, OtherSys: their split as read %.1f s before the end\n",
+			(double)s->parts_age_ns / 1e9);
 	if (lost)
 		mt_writef(w, "LOST %" PRIu64 ": the numbers are inexact, see the end\n", lost);
 	else
@@ -167,12 +172,13 @@ static void write_losses(struct mt_writer *w, const struct mt_snapshot *s,
 		uint64_t v;
 		const char *what;
 	} rows[] = {
-		{"lost", mt_flows_lost(f), "sum of the five below; 0: exact"},
+		{"lost", mt_flows_lost(f), "sum of the six below; 0: exact"},
 		{"failed_reads", f->failed_reads, "block headers that could not be read"},
 		{"map_full", f->map_full, "no room left in a map"},
 		{"failed_storage", f->failed_storage, "no room for a thread's frame"},
 		{"unreturned", f->unreturned, "entries whose return never came"},
 		{"unknown_free", f->unknown_free, "frees of unknown blocks"},
+		{"untraced", f->untraced, "1: runs an image that could not be traced"},
 		{"failed", f->failed, "no loss: allocations that returned NULL"},
 		{"nested", f->nested, "no loss: calls inside another call"},
 		{"internal", f->internal, "no loss: the allocator's own calls"},

@@ -6,6 +6,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -44,7 +45,7 @@ static int on_life(void *ctx, void *data, size_t size)
 	struct mt_session *s = ctx;
 	const struct mt_life *l = data;
 
-	if (size < sizeof(*l) || l->type != MT_LIFE_EXEC)
+	if (size < sizeof(*l))
 		return 0;
 	for (size_t i = 0; i < s->n; i++) {
 		struct mt_tracee *t = s->tracees[i];
@@ -52,7 +53,10 @@ static int on_life(void *ctx, void *data, size_t size)
 		if ((uint32_t)t->pid != l->tgid || t->ended)
 			continue;
 		t->relook = true;
+		t->moved = t->moved || l->type == MT_LIFE_EXEC_MOVED;
+		t->untraced = false;
 		t->full_ns = 0;
+		t->parts_ns = 0;
 		memset(&t->vm, 0, sizeof(t->vm));
 		if (mt_proc_exe(t->pid, t->exe, sizeof(t->exe)))
 			t->exe[0] = '\0';
@@ -86,25 +90,47 @@ int mt_life_open(struct mt_session *s)
 void mt_life_handle_exit(struct mt_session *s, struct mt_tracee *t)
 {
 	t->ended = true;
-	t->relook = false;
+	t->ended_ns = mt_now_ns(CLOCK_MONOTONIC);
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, t->pidfd, NULL);
 }
 
-static bool maps_file(const struct mt_maps *maps, const struct mt_alloc_found *found)
+static char refusal[256];
+
+static void keep_refusal(enum mt_log_level level, const char *msg)
 {
-	for (size_t i = 0; i < maps->n; i++)
-		if (maps->v[i].exec && maps->v[i].inode == found->inode &&
-		    !strcmp(maps->v[i].path, found->path))
-			return true;
-	return false;
+	if (level == MT_LOG_ERR)
+		snprintf(refusal, sizeof(refusal), "%s", msg);
 }
 
-/* Another allocator file than before: the first calls went by before its probes stood. */
+/* Detection whose errors are not the user's yet: the image may still be loading. */
+static int detect_quietly(pid_t pid, struct mt_alloc_found **found)
+{
+	struct mt_maps *maps = NULL;
+	mt_log_fn sink;
+	int r = mt_maps_read(pid, &maps);
+
+	if (r)
+		return r;
+	sink = mt_log_set_sink(keep_refusal);
+	r = mt_alloc_detect(pid, maps, found);
+	mt_log_set_sink(sink);
+	mt_maps_free(&maps);
+	return r;
+}
+
+/* The probes that stood before the exec serve the new image too, if it has the same allocator. */
+static bool probes_stand(const struct mt_tracee *t, const struct mt_alloc_found *found)
+{
+	return !t->moved && found->dev == t->found->dev && found->inode == t->found->inode;
+}
+
+/* The first calls went by before these probes stood. */
 static int attach_new_image(struct mt_session *s, struct mt_tracee *t, struct mt_alloc_found *found)
 {
 	mt_links_detach(&t->links);
 	free(t->found);
 	t->found = found;
+	t->moved = false;
 	t->since = MT_SINCE_ATTACH;
 	return mt_tracee_attach(s, t);
 }
@@ -113,22 +139,21 @@ static int attach_new_image(struct mt_session *s, struct mt_tracee *t, struct mt
 static int relook(struct mt_session *s, struct mt_tracee *t)
 {
 	struct mt_alloc_found *found = NULL;
-	struct mt_maps *maps = NULL;
-	mt_log_fn sink;
-	int r = mt_maps_read(t->pid, &maps);
+	int r = detect_quietly(t->pid, &found);
 
-	if (r)
-		return 0;
-	if (!maps_file(maps, t->found)) {
-		sink = mt_log_set_sink(NULL);
-		r = mt_alloc_detect(t->pid, maps, &found);
-		mt_log_set_sink(sink);
-	}
-	mt_maps_free(&maps);
-	if (r)
+	if (r == -ENOENT || r == -ESRCH)
 		return -EAGAIN;
 	t->relook = false;
-	return found ? attach_new_image(s, t, found) : 0;
+	if (!r && probes_stand(t, found)) {
+		free(found);
+		return 0;
+	}
+	if (!r)
+		r = attach_new_image(s, t, found);
+	else
+		mt_warn("%s; it is not counted after its exec", refusal);
+	t->untraced = r != 0;
+	return 0;
 }
 
 int mt_life_relook(struct mt_session *s)
@@ -139,7 +164,8 @@ int mt_life_relook(struct mt_session *s)
 	if (read(s->timer_fd, &expired, sizeof(expired)) < 0)
 		return 0;
 	for (size_t i = 0; i < s->n; i++)
-		if (s->tracees[i]->relook && relook(s, s->tracees[i]) == -EAGAIN)
+		if (s->tracees[i]->relook && !s->tracees[i]->ended &&
+		    relook(s, s->tracees[i]) == -EAGAIN)
 			again = true;
 	if (again)
 		arm(s, s->relook_ns < RELOOK_MAX_NS ? 2 * s->relook_ns : RELOOK_MAX_NS);

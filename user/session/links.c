@@ -6,8 +6,11 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "memtrace.skel.h"
@@ -67,6 +70,17 @@ static int attach_side(struct mt_links *l, const struct mt_progs *p, bool ret, p
 	return r;
 }
 
+/* Its files vanish under the attach, with one error or another. */
+static bool has_ended(pid_t pid)
+{
+	struct pollfd p = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+	bool ended = p.fd < 0 || poll(&p, 1, 0) > 0;
+
+	if (p.fd >= 0)
+		close(p.fd);
+	return ended;
+}
+
 int mt_links_attach(struct mt_links *l, const struct mt_progs *p, pid_t pid,
 		    const struct mt_alloc_found *found, uint32_t file_id)
 {
@@ -78,8 +92,8 @@ int mt_links_attach(struct mt_links *l, const struct mt_progs *p, pid_t pid,
 	if (!r)
 		return 0;
 	mt_links_detach(l);
-	if (r == -ESRCH)
-		return mt_err_r(r, "pid %d ended while being attached to", pid);
+	if (r == -ESRCH || has_ended(pid))
+		return mt_err_r(-ESRCH, "pid %d ended while being attached to", pid);
 	return mt_err_r(r, "cannot probe %s of pid %d: %s; see memtrace doctor -p %d", found->path,
 			pid, strerror(-r), pid);
 }

@@ -13,9 +13,6 @@
 #include "session/internal.h"
 #include "sys/place.h"
 
-/* The initial pid namespace, include/linux/proc_ns.h PROC_PID_INIT_INO. */
-#define PID_INIT_INO 0xEFFFFFFCu
-
 /* Since then the tracepoint of the exit has the mm (bpf/proc.bpf.h). */
 #define EXIT_WITH_MM 0x061000u
 
@@ -27,7 +24,7 @@ static void set_pidns(struct memtrace_bpf *skel)
 {
 	struct stat st;
 
-	if (stat("/proc/self/ns/pid", &st) || st.st_ino == PID_INIT_INO)
+	if (stat("/proc/self/ns/pid", &st) || st.st_ino == MT_PID_INIT_INO)
 		return;
 	skel->rodata->mt_pidns_dev = st.st_dev;
 	skel->rodata->mt_pidns_ino = st.st_ino;

@@ -75,6 +75,8 @@ int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flo
 	for (int i = 0; i < s->cpus; i++)
 		add_counters(out, &s->percpu[i]);
 	subtract(out, &t->base);
+	/* an image that ended before it was looked at, and of which no probe saw a call */
+	out->untraced = t->untraced || (t->relook && t->ended && !out->events);
 	return 0;
 }
 
@@ -106,6 +108,20 @@ static void read_exit_levels(struct mt_session *s, struct mt_tracee *t)
 		t->vm.stack_sys = k.exit_stack;
 }
 
+/* The parts may cost 1/200 of the time: what a caller that shows none of them pays. */
+#define PARTS_SHARE 200
+
+static enum mt_vm_depth choose_depth(const struct mt_session *s, const struct mt_tracee *t,
+				     enum mt_vm_depth depth, uint64_t now)
+{
+	if (depth == MT_VM_STATUS &&
+	    (!t->parts_ns || now - t->parts_ns >= PARTS_SHARE * t->parts_cost))
+		return MT_VM_PARTS;
+	if (depth == MT_VM_PARTS && (!t->full_ns || now - t->full_ns >= s->opts.smaps_ns))
+		return MT_VM_FULL;
+	return depth;
+}
+
 void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth depth)
 {
 	uint64_t now = mt_now_ns(CLOCK_MONOTONIC);
@@ -116,13 +132,16 @@ void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth 
 		read_exit_levels(s, t);
 		return;
 	}
-	if (depth == MT_VM_PARTS && (!t->full_ns || now - t->full_ns >= s->opts.smaps_ns))
-		depth = MT_VM_FULL;
+	depth = choose_depth(s, t, depth, now);
 	if (mt_vm_read(t->pid, depth, &vm))
 		return;
 	t->vm = vm;
 	if (depth == MT_VM_FULL)
 		t->full_ns = now;
+	if (depth == MT_VM_PARTS)
+		t->parts_cost = mt_now_ns(CLOCK_MONOTONIC) - now;
+	if (depth != MT_VM_STATUS)
+		t->parts_ns = now;
 	if (!mt_proc_status_read(t->pid, &status))
 		memcpy(t->comm, status.comm, sizeof(t->comm));
 }
@@ -151,8 +170,10 @@ static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struc
 	memcpy(snap->exe, t->exe, sizeof(snap->exe));
 	memcpy(snap->cgroup, t->cgroup, sizeof(snap->cgroup));
 	snap->runtime = "native";
-	snprintf(snap->allocator, sizeof(snap->allocator), "%s%s%s", t->found->allocator->name,
-		 t->found->version[0] ? " " : "", t->found->version);
+	if (!snap->flows.untraced)
+		snprintf(snap->allocator, sizeof(snap->allocator), "%s%s%s",
+			 t->found->allocator->name, t->found->version[0] ? " " : "",
+			 t->found->version);
 	snap->mode = "exact";
 	snap->sizes = "usable";
 	snap->since = t->since;
@@ -177,6 +198,8 @@ int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
 	if (r)
 		return r;
 	snap->vm = t->vm;
+	if (t->ended && t->parts_ns && t->ended_ns > t->parts_ns)
+		snap->parts_age_ns = t->ended_ns - t->parts_ns;
 	fill_identity(s, t, snap);
 	fill_tracer(s, snap);
 	mt_snapshot_derive(snap);

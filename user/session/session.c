@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -152,6 +153,25 @@ int mt_tracee_attach(struct mt_session *s, struct mt_tracee *t)
 	return r ? r : enter(s, t);
 }
 
+/*
+ * From within a pid namespace the programs see the ids of that very namespace
+ * only: what runs in one below it has none there.
+ */
+static int check_pidns(pid_t pid)
+{
+	struct stat ours, theirs;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
+	if (stat("/proc/self/ns/pid", &ours) || ours.st_ino == MT_PID_INIT_INO ||
+	    stat(path, &theirs) || ours.st_ino == theirs.st_ino)
+		return 0;
+	return mt_err_r(-ENOTSUP,
+			"pid %d runs in a pid namespace below memtrace's own: run memtrace inside "
+			"it, or on the host",
+			pid);
+}
+
 static int open_tracee(struct mt_session *s, struct mt_tracee *t)
 {
 	MT_CLEANUP(cleanup_maps) struct mt_maps *maps = NULL;
@@ -180,7 +200,9 @@ static int open_tracee(struct mt_session *s, struct mt_tracee *t)
 				"pid %d has a seccomp filter, and this kernel would kill it at a "
 				"return probe: update the kernel",
 				t->pid);
-	r = mt_alloc_detect(t->pid, maps, &t->found);
+	r = check_pidns(t->pid);
+	if (!r)
+		r = mt_alloc_detect(t->pid, maps, &t->found);
 	if (r)
 		return r;
 	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, t->pidfd, &ev))
@@ -210,6 +232,8 @@ int mt_session_add(struct mt_session *s, pid_t pid, enum mt_since since)
 	if (r)
 		return r;
 	mt_read_levels(s, t, MT_VM_FULL);
+	if (!t->vm.known)
+		return mt_err_r(-ESRCH, "pid %d ended while being attached to", pid);
 	s->tracees[s->n++] = TAKE_PTR(t);
 	return 0;
 }

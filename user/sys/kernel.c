@@ -114,8 +114,7 @@ int mt_kernel_probe(struct mt_kernel *out)
 	out->uprobe_multi = counts_second_thread();
 	out->sleepable = can_sleep();
 	out->fexit_maybe = !fexit_refused();
-	/* Before multi links kprobes had the helper, and uprobes, of the same type, got 0 from it.
-	 */
+	/* Older kernels have the helper for kprobes, and answer 0 to uprobes, of the same type. */
 	out->func_ip = out->uprobe_multi &&
 		       has_helper(BPF_TRACE_UPROBE_MULTI, false, BPF_FUNC_get_func_ip);
 	return 0;

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/* The inode of the initial pid namespace, include/linux/proc_ns.h. */
+#define MT_PID_INIT_INO 0xEFFFFFFCu
+
 enum mt_check_state { MT_CHECK_OK, MT_CHECK_LIMITED, MT_CHECK_MISSING };
 
 /* One thing looked at. text says what was found, remedy what to do ("" if nothing). */

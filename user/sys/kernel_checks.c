@@ -19,10 +19,9 @@
 #include "sys/place.h"
 #include "sys/procfs.h"
 
-#define VMLINUX_BTF  "/sys/kernel/btf/vmlinux"
-#define LOCKDOWN     "/sys/kernel/security/lockdown"
-#define PID_INIT_INO 0xEFFFFFFCu /* include/linux/proc_ns.h */
-#define MIN_KERNEL   0x050f00u   /* 5.15 */
+#define VMLINUX_BTF "/sys/kernel/btf/vmlinux"
+#define LOCKDOWN    "/sys/kernel/security/lockdown"
+#define MIN_KERNEL  0x050f00u /* 5.15 */
 
 struct list {
 	struct mt_check *v;
@@ -189,7 +188,7 @@ static void check_sysctls(struct list *l)
 static void check_pidns(struct list *l)
 {
 	struct stat st;
-	bool initial = !stat("/proc/self/ns/pid", &st) && st.st_ino == PID_INIT_INO;
+	bool initial = !stat("/proc/self/ns/pid", &st) && st.st_ino == MT_PID_INIT_INO;
 
 	add(l, "pid namespace", initial ? MT_CHECK_OK : MT_CHECK_LIMITED,
 	    "only processes of this very namespace can be traced from here", "%s",

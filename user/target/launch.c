@@ -58,9 +58,11 @@ static int become_invoking_user(void)
 }
 
 /* The child up to its exec; the error goes back through the pipe. */
-__attribute__((noreturn)) static void child(char *const argv[], int err_fd)
+__attribute__((noreturn)) static void child(char *const argv[], int err_fd, void (*on_child)(int))
 {
 	int r = become_invoking_user();
+
+	signal(SIGCHLD, on_child);
 
 	if (!r && ptrace(PTRACE_TRACEME, 0, NULL, NULL))
 		r = -errno;
@@ -113,6 +115,18 @@ static bool libraries_mapped(pid_t pid, const struct mt_mapping *loader,
 	return mapped || outside;
 }
 
+/* ld-linux-x86-64.so.2 PROGRAM: it has no interpreter, for it is one. */
+static bool is_loader(pid_t pid)
+{
+	char exe[PATH_MAX];
+	const char *base;
+
+	if (mt_proc_exe(pid, exe, sizeof(exe)))
+		return false;
+	base = strrchr(exe, '/') ? strrchr(exe, '/') + 1 : exe;
+	return !strncmp(base, "ld-", 3) || !strncmp(base, "ld.so", 5);
+}
+
 /* The loader's mapping right after exec: where the process starts to run. -ENOENT: static. */
 static int find_loader(pid_t pid, struct mt_mapping *loader)
 {
@@ -127,7 +141,7 @@ static int find_loader(pid_t pid, struct mt_mapping *loader)
 	r = mt_elf_open(path, &elf);
 	if (r)
 		return -ENOENT; /* detection says what is wrong with it */
-	if (mt_elf_is_static(elf))
+	if (mt_elf_is_static(elf) && !is_loader(pid))
 		r = -ENOENT;
 	mt_elf_free(&elf);
 	if (r)
@@ -202,15 +216,18 @@ static int bring_up(pid_t pid, char *const argv[], int err_fd, int *exit_status)
 
 int mt_launch_start(char *const argv[], pid_t *pid, int *status)
 {
+	void (*on_child)(int);
 	int fds[2], r;
 	pid_t held;
 
 	*status = 1;
+	/* ignored, as some supervisors leave it, the kernel would keep no exit status */
+	on_child = signal(SIGCHLD, SIG_DFL);
 	if (pipe2(fds, O_CLOEXEC))
 		return mt_err_r(-errno, "cannot make a pipe: %s", strerror(errno));
 	held = fork();
 	if (!held)
-		child(argv, fds[1]);
+		child(argv, fds[1], on_child);
 	r = -errno;
 	close(fds[1]);
 	if (held < 0) {

@@ -141,7 +141,8 @@ static void lost(void **state)
 	f->unreturned = 100;
 	f->unknown_free = 1000;
 	f->map_full = 10000;
-	assert_int_equal(mt_flows_lost(f), 11111);
+	f->untraced = 100000;
+	assert_int_equal(mt_flows_lost(f), 111111);
 	f->map_full = UINT64_MAX;
 	assert_true(mt_flows_lost(f) == UINT64_MAX);
 }
