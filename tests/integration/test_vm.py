@@ -3,11 +3,9 @@
 memory system calls against a known number of them."""
 
 import os
-import signal
-import subprocess
 
-from harness import (BUILD, Lines, PYTHON, ROOT, Skip, Target, Tracer, attach, case, check, equal,
-                     final, popen, run, status_kib, target, tmp)
+from harness import (BUILD, PYTHON, ROOT, Target, attach, case, check, equal, final, run,
+                     status_kib, target)
 
 PAGE = 4096
 PARTS = ("HeapSys", "StackSys", "MSpanSys", "MCacheSys", "BuckHashSys", "GCSys", "OtherSys")
@@ -171,24 +169,3 @@ def heap_to_the_byte():
     wrong = [x for x in out.splitlines() if x.startswith("not ok")]
     check(status == 0 and not wrong, f"{wrong or err}")
     check(out.count("ok ") > 20, f"too few shapes: {out!r}")
-
-
-@case
-def cheap_line():
-    """`line` shows Sys alone, so that between its first and last line it reads no maps."""
-    t = Target(target("lose"))
-    tracer = Tracer("-p", t.pid, "-f", "line", "-i", "1h")
-    tracer.line()
-    log = tmp("strace")
-    if not os.path.exists("/usr/bin/strace"):
-        raise Skip("strace is not installed")
-    s = popen(["strace", "-p", str(tracer.p.pid), "-e", "trace=openat", "-o", log],
-              stderr=subprocess.PIPE)
-    check("attached" in Lines(s.stderr).next("strace"), "strace did not attach")
-    tracer.p.send_signal(signal.SIGUSR1)
-    tracer.line()
-    s.send_signal(signal.SIGINT)
-    s.wait(30)
-    with open(log) as f:
-        opened = [x for x in f if f"/proc/{t.pid}/" in x]
-    check(opened and all("/status" in x for x in opened), f"opened {opened}")
