@@ -81,9 +81,15 @@ def attach_200_times():
     hot_intact(t)
 
 
+def leaked():
+    """How often the kernel said that it had to leave a probe in a text."""
+    return run(["dmesg"])[1].count("leaking uprobe")
+
+
 @case
 def killed_at_any_moment():
     """kill -9, from before the attach to after it."""
+    before = leaked()
     t = Target(target("hot"), 8)
     rnd = random.Random(2)
     for i in range(40):
@@ -93,6 +99,7 @@ def killed_at_any_moment():
         p.kill()
         p.wait()
     no_probe_left(t.pid)
+    equal(leaked(), before, "probes that the kernel could not take away")
     hot_intact(t)
 
 

@@ -106,3 +106,17 @@ def map_full():
     tracer.p.send_signal(signal.SIGCONT)
     snap = final(tracer, status=3)
     check(snap["loss"]["map_full"] > 0, f"loss {snap['loss']}")
+
+
+@case
+def keeper_killed():
+    """The process that holds the probes is gone: nothing is counted, and that is said."""
+    t = Target(target("lose"))
+    tracer, _ = attach(t.pid, "--strict")
+    with open(f"/proc/{tracer.p.pid}/task/{tracer.p.pid}/children") as f:
+        keeper = int(f.read().split()[0])
+    os.kill(keeper, signal.SIGKILL)
+    while "holds the probes was killed" not in tracer.stderr():
+        time.sleep(0.001)
+    snap = final(tracer, status=3)
+    equal(snap["loss"]["untraced"], 1, "untraced")

@@ -3,6 +3,7 @@
 #ifndef MT_SESSION_INTERNAL_H
 #define MT_SESSION_INTERNAL_H
 
+#include "session/keeper.h"
 #include "session/session.h"
 #include "sys/kernel.h"
 
@@ -29,15 +30,25 @@ uint64_t mt_progs_ns(const struct mt_progs *p);
 
 #define MT_LINKS_MAX MT_PROBES_MAX
 
+/* What to attach; plain data, since it goes through a socket. */
+struct mt_links_plan {
+	char path[4160];
+	size_t n;
+	struct {
+		uint64_t offset, cookie;
+		bool entry, ret;
+	} v[MT_PROBES_MAX];
+};
+
 /* The probes of one target. */
 struct mt_links {
 	struct bpf_link *v[2 * MT_LINKS_MAX];
 	size_t n;
 };
 
-/* Attaches found's probes to the process. 0 or -errno, logged. */
+/* Attaches the plan's probes to the process. 0 or -errno. Called in the keeper. */
 int mt_links_attach(struct mt_links *l, const struct mt_progs *p, pid_t pid,
-		    const struct mt_alloc_found *found, uint32_t file_id);
+		    const struct mt_links_plan *plan);
 void mt_links_detach(struct mt_links *l);
 
 /* One traced process. */
@@ -48,7 +59,6 @@ struct mt_tracee {
 	uint32_t slot;
 	uint32_t file_id;
 	struct mt_alloc_found *found; /* owned */
-	struct mt_links links;
 	enum mt_since since;
 	bool ended;
 	uint64_t ended_ns;    /* CLOCK_MONOTONIC when the end was seen */
@@ -70,6 +80,8 @@ struct mt_session {
 	struct mt_session_opts opts;
 	struct mt_kernel kernel;
 	struct mt_progs progs;
+	struct mt_keeper keeper;
+	bool keeper_gone; /* and all probes with it */
 	struct ring_buffer *life;
 	int epoll_fd;
 	int timer_fd; /* looks again at images that are still loading */

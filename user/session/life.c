@@ -81,7 +81,8 @@ int mt_life_open(struct mt_session *s)
 	if (s->timer_fd < 0)
 		return mt_err_r(-errno, "cannot make a timer: %s", strerror(errno));
 	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, ring_buffer__epoll_fd(s->life), &ev) ||
-	    epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->timer_fd, &ev))
+	    epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->timer_fd, &ev) ||
+	    epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->keeper.fd, &ev))
 		return mt_err_r(-errno, "epoll: %s", strerror(errno));
 	return 0;
 }
@@ -127,7 +128,6 @@ static bool probes_stand(const struct mt_tracee *t, const struct mt_alloc_found 
 /* The first calls went by before these probes stood. */
 static int attach_new_image(struct mt_session *s, struct mt_tracee *t, struct mt_alloc_found *found)
 {
-	mt_links_detach(&t->links);
 	free(t->found);
 	t->found = found;
 	t->moved = false;

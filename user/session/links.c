@@ -6,13 +6,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "base/log.h"
 #include "memtrace.skel.h"
 #include "session/internal.h"
 
@@ -44,7 +39,7 @@ static int keep(struct mt_links *l, struct bpf_link *link)
 
 /* The probes of one side, entries or returns: one program serves them all. */
 static int attach_side(struct mt_links *l, const struct mt_progs *p, bool ret, pid_t pid,
-		       const struct mt_alloc_found *found, uint32_t file_id)
+		       const struct mt_links_plan *plan)
 {
 	struct bpf_program *prog =
 		ret ? p->skel->progs.mt_alloc_exit : p->skel->progs.mt_alloc_enter;
@@ -53,49 +48,32 @@ static int attach_side(struct mt_links *l, const struct mt_progs *p, bool ret, p
 	size_t n = 0;
 	int r = 0;
 
-	for (size_t i = 0; i < found->n_probes; i++) {
-		const struct mt_probe *probe = &found->probes[i];
-
-		if (ret ? !probe->ret : !probe->entry)
+	for (size_t i = 0; i < plan->n; i++) {
+		if (ret ? !plan->v[i].ret : !plan->v[i].entry)
 			continue;
-		offsets[n] = probe->offset;
-		cookies[n++] = probe->cookie | MT_COOKIE(file_id, 0, 0, 0);
+		offsets[n] = plan->v[i].offset;
+		cookies[n++] = plan->v[i].cookie;
 	}
 	if (!n)
 		return 0;
 	if (p->multi)
-		return keep(l, attach_multi(prog, pid, found->open_path, offsets, cookies, n, ret));
+		return keep(l, attach_multi(prog, pid, plan->path, offsets, cookies, n, ret));
 	for (size_t i = 0; i < n && !r; i++)
-		r = keep(l, attach_perf(prog, pid, found->open_path, offsets[i], cookies[i], ret));
+		r = keep(l, attach_perf(prog, pid, plan->path, offsets[i], cookies[i], ret));
 	return r;
 }
 
-/* Its files vanish under the attach, with one error or another. */
-static bool has_ended(pid_t pid)
-{
-	struct pollfd p = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
-	bool ended = p.fd < 0 || poll(&p, 1, 0) > 0;
-
-	if (p.fd >= 0)
-		close(p.fd);
-	return ended;
-}
-
 int mt_links_attach(struct mt_links *l, const struct mt_progs *p, pid_t pid,
-		    const struct mt_alloc_found *found, uint32_t file_id)
+		    const struct mt_links_plan *plan)
 {
 	/* returns first: an entry must not open a frame that no return will close */
-	int r = attach_side(l, p, true, pid, found, file_id);
+	int r = attach_side(l, p, true, pid, plan);
 
 	if (!r)
-		r = attach_side(l, p, false, pid, found, file_id);
-	if (!r)
-		return 0;
-	mt_links_detach(l);
-	if (r == -ESRCH || has_ended(pid))
-		return mt_err_r(-ESRCH, "pid %d ended while being attached to", pid);
-	return mt_err_r(r, "cannot probe %s of pid %d: %s; see memtrace doctor -p %d", found->path,
-			pid, strerror(-r), pid);
+		r = attach_side(l, p, false, pid, plan);
+	if (r)
+		mt_links_detach(l);
+	return r;
 }
 
 static void *destroy(void *link)

@@ -24,7 +24,6 @@ static void tracee_free(struct mt_tracee **t)
 {
 	if (!*t)
 		return;
-	mt_links_detach(&(*t)->links);
 	if ((*t)->pidfd >= 0)
 		close((*t)->pidfd);
 	free((*t)->found);
@@ -82,6 +81,8 @@ int mt_session_new(const struct mt_session_opts *opts, struct mt_session **ret)
 	if (!r)
 		r = mt_progs_load(&s->progs, &s->kernel, &s->opts);
 	if (!r)
+		r = mt_keeper_start(&s->keeper, &s->progs, (uint32_t)s->opts.max_targets);
+	if (!r)
 		r = mt_life_open(s);
 	if (r) {
 		mt_session_free(&s);
@@ -99,6 +100,7 @@ void mt_session_free(struct mt_session **sp)
 		return;
 	for (size_t i = 0; s->tracees && i < s->n; i++)
 		tracee_free(&s->tracees[i]);
+	mt_keeper_stop(&s->keeper);
 	ring_buffer__free(s->life);
 	mt_progs_unload(&s->progs);
 	if (s->timer_fd >= 0)
@@ -144,12 +146,24 @@ static int enter(struct mt_session *s, struct mt_tracee *t)
 	return 0;
 }
 
+static bool has_ended(const struct mt_tracee *t)
+{
+	struct pollfd p = {.fd = t->pidfd, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0;
+}
+
 int mt_tracee_attach(struct mt_session *s, struct mt_tracee *t)
 {
 	int r;
 
 	t->file_id = ++s->next_file_id;
-	r = mt_links_attach(&t->links, &s->progs, t->pid, t->found, t->file_id);
+	r = mt_keeper_attach(&s->keeper, t->slot, t->pid, t->found, t->file_id);
+	if (r && (r == -ESRCH || has_ended(t)))
+		return mt_err_r(-ESRCH, "pid %d ended while being attached to", t->pid);
+	if (r)
+		return mt_err_r(r, "cannot probe %s of pid %d: %s; see memtrace doctor -p %d",
+				t->found->path, t->pid, strerror(-r), t->pid);
 	return r ? r : enter(s, t);
 }
 
@@ -243,14 +257,28 @@ int mt_session_fd(const struct mt_session *s)
 	return s->epoll_fd;
 }
 
+/* Somebody killed it: nothing is counted any more, and every number says so. */
+static void check_keeper(struct mt_session *s)
+{
+	struct pollfd p = {.fd = s->keeper.fd, .events = POLLIN};
+
+	if (s->keeper_gone || poll(&p, 1, 0) <= 0)
+		return;
+	s->keeper_gone = true;
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->keeper.fd, NULL);
+	for (size_t i = 0; i < s->n; i++)
+		s->tracees[i]->untraced = true;
+	mt_warn("the process that holds the probes was killed: nothing is counted any more");
+}
+
 int mt_session_service(struct mt_session *s)
 {
+	check_keeper(s);
 	ring_buffer__consume(s->life);
 	for (size_t i = 0; i < s->n; i++) {
 		struct mt_tracee *t = s->tracees[i];
-		struct pollfd p = {.fd = t->pidfd, .events = POLLIN};
 
-		if (!t->ended && poll(&p, 1, 0) > 0)
+		if (!t->ended && has_ended(t))
 			mt_life_handle_exit(s, t);
 	}
 	return mt_life_relook(s);

@@ -25,6 +25,10 @@ struct mt_session_opts {
 	uint64_t smaps_ns;  /* how old a full smaps reading may be; 0: 10 s */
 };
 
+/*
+ * Forks one child, which holds the probes (keeper.h) and is reaped by
+ * mt_session_free. 0 or -errno, with one line logged.
+ */
 int mt_session_new(const struct mt_session_opts *opts, struct mt_session **ret);
 void mt_session_free(struct mt_session **s);
 

@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "sys/procfs.h"
@@ -85,7 +86,7 @@ int mt_try_fexit(const char *function)
 	return link_fd;
 }
 
-int mt_try_file_offset(const void *function, uint64_t *offset)
+int mt_try_file_offset(const void *function, char *path, size_t size, uint64_t *offset)
 {
 	uint64_t addr = (uint64_t)(uintptr_t)function;
 	const struct mt_mapping *m;
@@ -95,8 +96,10 @@ int mt_try_file_offset(const void *function, uint64_t *offset)
 	if (r)
 		return r;
 	m = mt_maps_find(maps, addr);
-	if (m)
+	if (m) {
 		*offset = addr - m->start + m->offset;
+		snprintf(path, size, "%s", m->path);
+	}
 	mt_maps_free(&maps);
 	return m ? 0 : -ENOENT;
 }

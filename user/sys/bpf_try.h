@@ -21,7 +21,7 @@ int mt_try_counter(enum bpf_attach_type attach, int *map_fd);
 int mt_try_multi(int prog_fd, const char *path, uint64_t offset, pid_t pid, bool ret);
 /* Attaches an empty fexit program to a kernel function; slow, it reads the kernel's BTF. */
 int mt_try_fexit(const char *function);
-/* The offset in /proc/self/exe of a function of ours. 0 or -errno. */
-int mt_try_file_offset(const void *function, uint64_t *offset);
+/* The file that a function of ours is mapped from, and where in it. 0 or -errno. */
+int mt_try_file_offset(const void *function, char *path, size_t size, uint64_t *offset);
 
 #endif

@@ -7,10 +7,14 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <linux/bpf.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sys/bpf_try.h"
@@ -30,30 +34,58 @@ static void *call_probed(void *arg)
 
 /*
  * Kernels before 6.10 (46ba0e49b642) filtered a multi link by thread and not by
- * process: the link is only good if a second thread's call is counted. The link
- * stays open to the program's end: closing waits for a grace period.
+ * process: the link is only good if a second thread's call is counted.
  */
 static bool counts_second_thread(void)
 {
-	static int link_fd = -1, map_fd = -1;
+	int map_fd, prog_fd = mt_try_counter(BPF_TRACE_UPROBE_MULTI, &map_fd);
 	uint64_t offset, before = 0, after = 0;
+	char path[PATH_MAX];
 	uint32_t key = 0;
 	pthread_t thread;
 
-	if (link_fd < 0) {
-		int prog_fd = mt_try_counter(BPF_TRACE_UPROBE_MULTI, &map_fd);
-
-		if (prog_fd < 0)
-			return false;
-		if (!mt_try_file_offset((const void *)probed, &offset))
-			link_fd = mt_try_multi(prog_fd, "/proc/self/exe", offset, getpid(), false);
-		close(prog_fd);
-	}
-	if (link_fd < 0 || bpf_map_lookup_elem(map_fd, &key, &before) ||
+	if (prog_fd < 0 || mt_try_file_offset((const void *)probed, path, sizeof(path), &offset) ||
+	    mt_try_multi(prog_fd, path, offset, getpid(), false) < 0 ||
+	    bpf_map_lookup_elem(map_fd, &key, &before) ||
 	    pthread_create(&thread, NULL, call_probed, NULL))
 		return false;
 	pthread_join(thread, NULL);
 	return !bpf_map_lookup_elem(map_fd, &key, &after) && after > before;
+}
+
+#define SELF_TEST_MS 5000
+
+/*
+ * In a process of its own, which ends when it likes: closing the link waits for
+ * a grace period, and a kill of ours must not fall into it (session/keeper.h).
+ * Forked twice, so that nobody has to wait for its end.
+ */
+static bool self_test(void)
+{
+	struct pollfd p = {.fd = -1, .events = POLLIN};
+	bool good = false;
+	int fds[2];
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC))
+		return false;
+	pid = fork();
+	if (pid == 0) {
+		if (fork() == 0) {
+			setsid();
+			good = counts_second_thread();
+			(void)!write(fds[1], &good, sizeof(good));
+		}
+		_exit(0);
+	}
+	close(fds[1]);
+	p.fd = fds[0];
+	if (pid > 0 && poll(&p, 1, SELF_TEST_MS) > 0 && read(fds[0], &good, sizeof(good)) < 1)
+		good = false;
+	close(fds[0]);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return good;
 }
 
 static bool loads(enum bpf_attach_type attach, bool sleepable, const struct bpf_insn *insns,
@@ -111,7 +143,7 @@ static bool fexit_refused(void)
 int mt_kernel_probe(struct mt_kernel *out)
 {
 	memset(out, 0, sizeof(*out));
-	out->uprobe_multi = counts_second_thread();
+	out->uprobe_multi = self_test();
 	out->sleepable = can_sleep();
 	out->fexit_maybe = !fexit_refused();
 	/* Older kernels have the helper for kprobes, and answer 0 to uprobes, of the same type. */

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -77,13 +78,14 @@ static int await(pid_t pid, int *status)
 static int probe_child(pid_t pid, int go_fd, int *status)
 {
 	_cleanup_close_ int map_fd = -1, prog_fd = mt_try_counter(BPF_TRACE_UPROBE_MULTI, &map_fd);
+	char path[PATH_MAX];
 	uint64_t offset;
 	int r = prog_fd;
 
 	if (r >= 0)
-		r = mt_try_file_offset((const void *)probed, &offset);
+		r = mt_try_file_offset((const void *)probed, path, sizeof(path), &offset);
 	if (r >= 0)
-		r = mt_try_multi(prog_fd, "/proc/self/exe", offset, pid, true);
+		r = mt_try_multi(prog_fd, path, offset, pid, true);
 	if (r >= 0 && write(go_fd, "g", 1) != 1)
 		r = -errno;
 	if (r < 0)

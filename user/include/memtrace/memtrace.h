@@ -12,7 +12,8 @@
  *
  * Needs root, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE. Functions return 0
  * or a negative errno; nothing is printed and nothing exits. A session is used
- * by one thread at a time.
+ * by one thread at a time. It has a child process, which holds the probes, so
+ * that they are gone even if its caller is killed; memtrace_close reaps it.
  */
 #ifndef MEMTRACE_MEMTRACE_H
 #define MEMTRACE_MEMTRACE_H

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "session/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "session/internal.h"
+#include "sys/caps.h"
+
+struct request {
+	uint32_t slot;
+	pid_t pid;
+	struct mt_links_plan plan;
+};
+
+static void plan_probes(struct mt_links_plan *plan, const struct mt_alloc_found *found,
+			uint32_t file_id)
+{
+	snprintf(plan->path, sizeof(plan->path), "%s", found->open_path);
+	plan->n = found->n_probes;
+	for (size_t i = 0; i < found->n_probes; i++) {
+		plan->v[i].offset = found->probes[i].offset;
+		plan->v[i].cookie = found->probes[i].cookie | MT_COOKIE(file_id, 0, 0, 0);
+		plan->v[i].entry = found->probes[i].entry;
+		plan->v[i].ret = found->probes[i].ret;
+	}
+}
+
+/*
+ * Away from what reaches memtrace: its terminal, its process group's signals,
+ * its standard streams, its working directory.
+ */
+static void withdraw(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	sigset_t all;
+
+	setsid();
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+	if (chdir("/") || prctl(PR_SET_NAME, "mt-keeper") || mt_caps_drop(false))
+		mt_log_set_sink(NULL); /* none of them is needed to keep probes */
+}
+
+/* Serves until the other end closes; its answer to each request is 0 or -errno. */
+static void serve(int fd, const struct mt_progs *p, struct mt_links *links, uint32_t slots)
+{
+	_cleanup_free_ struct request *rq = malloc(sizeof(*rq));
+
+	while (rq && recv(fd, rq, sizeof(*rq), 0) == (ssize_t)sizeof(*rq)) {
+		int r = -EINVAL;
+
+		if (rq->slot < slots && rq->plan.n <= MT_PROBES_MAX) {
+			mt_links_detach(&links[rq->slot]);
+			r = mt_links_attach(&links[rq->slot], p, rq->pid, &rq->plan);
+		}
+		if (send(fd, &r, sizeof(r), MSG_NOSIGNAL) != (ssize_t)sizeof(r))
+			break;
+	}
+	for (uint32_t i = 0; i < slots; i++)
+		mt_links_detach(&links[i]);
+}
+
+int mt_keeper_start(struct mt_keeper *k, const struct mt_progs *p, uint32_t slots)
+{
+	struct mt_links *links = calloc(slots, sizeof(*links));
+	int fds[2], r;
+
+	if (!links)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds)) {
+		r = -errno;
+		free(links);
+		return mt_err_r(r, "cannot make a socket pair: %s", strerror(-r));
+	}
+	k->pid = fork();
+	if (k->pid == 0) {
+		close(fds[0]);
+		withdraw();
+		serve(fds[1], p, links, slots);
+		_exit(0);
+	}
+	r = k->pid < 0 ? -errno : 0;
+	free(links);
+	close(fds[1]);
+	if (r) {
+		k->pid = 0;
+		close(fds[0]);
+		return mt_err_r(r, "cannot fork: %s", strerror(-r));
+	}
+	k->fd = fds[0];
+	return 0;
+}
+
+int mt_keeper_attach(struct mt_keeper *k, uint32_t slot, pid_t pid,
+		     const struct mt_alloc_found *found, uint32_t file_id)
+{
+	_cleanup_free_ struct request *rq = calloc(1, sizeof(*rq));
+	int r;
+
+	if (!rq)
+		return -ENOMEM;
+	rq->slot = slot;
+	rq->pid = pid;
+	plan_probes(&rq->plan, found, file_id);
+	if (send(k->fd, rq, sizeof(*rq), MSG_NOSIGNAL) != (ssize_t)sizeof(*rq) ||
+	    recv(k->fd, &r, sizeof(r), 0) != (ssize_t)sizeof(r))
+		return -EPIPE;
+	return r;
+}
+
+void mt_keeper_stop(struct mt_keeper *k)
+{
+	if (!k->pid)
+		return;
+	close(k->fd);
+	while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	k->pid = 0;
+}
