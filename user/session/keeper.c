@@ -38,9 +38,10 @@ static void plan_probes(struct mt_links_plan *plan, const struct mt_alloc_found 
 
 /*
  * Away from what reaches memtrace: its terminal, its process group's signals,
- * its standard streams, its working directory.
+ * its standard streams, its working directory. Perf-event uprobes want all of
+ * CAP_SYS_ADMIN (perf_uprobe_event_init), links only what mt_caps lists.
  */
-static void withdraw(void)
+static void withdraw(bool multi)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	sigset_t all;
@@ -50,7 +51,7 @@ static void withdraw(void)
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
 		dup2(null, fd);
-	if (chdir("/") || prctl(PR_SET_NAME, "mt-keeper") || mt_caps_drop(false))
+	if (chdir("/") || prctl(PR_SET_NAME, "mt-keeper") || (multi && mt_caps_drop(false)))
 		mt_log_set_sink(NULL); /* none of them is needed to keep probes */
 }
 
@@ -88,7 +89,7 @@ int mt_keeper_start(struct mt_keeper *k, const struct mt_progs *p, uint32_t slot
 	k->pid = fork();
 	if (k->pid == 0) {
 		close(fds[0]);
-		withdraw();
+		withdraw(p->multi);
 		serve(fds[1], p, links, slots);
 		_exit(0);
 	}
