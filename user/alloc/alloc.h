@@ -67,9 +67,20 @@ struct mt_alloc_found {
 /*
  * Finds the allocator that serves malloc in the process: the executable or a
  * preloaded library that defines malloc itself, then the libc; a library that
- * only forwards is passed over. Logs one line with the remedy and returns
- * -ENOENT (none found), -ENODATA (static and no symbols), -ENOTSUP (found, but
- * of a kind that cannot be traced; or a 32-bit target), -ESRCH, -EACCES.
+ * only forwards is passed over. 0, or one line is logged with the remedy and
+ *
+ * -ENOENT   nothing that defines malloc is mapped: not yet, if the dynamic linker
+ *           is still at work (the process has just started or called exec), so
+ *           that it is worth another look a little later; else for good
+ * -ESRCH    the process has ended
+ * -EACCES   no permission to read its files
+ *
+ * and, whatever the process does but call exec,
+ *
+ * -ENODATA  its executable is static, and stripped or without a malloc
+ * -ENOTSUP  its malloc is of a kind that cannot be traced; or a 32-bit target
+ * others    the file that would have to be read is damaged or cannot be read.
+ *
  * The caller frees *ret with free().
  */
 int mt_alloc_detect(pid_t pid, const struct mt_maps *maps, struct mt_alloc_found **ret);

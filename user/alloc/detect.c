@@ -26,6 +26,7 @@ struct file {
 
 struct process {
 	pid_t pid;
+	pid_t tid;                       /* whose files under /proc speak for it */
 	char comm[64 * 4 + 1];           /* escaped */
 	const struct mt_mapping **files; /* in link order: the executable first */
 	size_t n_files;
@@ -82,21 +83,43 @@ static int list_files(const struct mt_maps *maps, struct process *p)
 	return 0;
 }
 
-/* The files' own links open replaced and deleted ones too, and need a capability. */
-static int open_mapping(pid_t pid, const struct mt_mapping *m, char *path, size_t size)
+/*
+ * Opens a regular file, and nothing else: to open a device can be to act on it,
+ * and both links and paths are the target's to choose.
+ */
+static int open_regular(const char *path)
 {
-	int fd, r;
+	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
+	struct stat st;
+	char self[64];
+	int opened;
 
-	snprintf(path, size, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, m->start, m->end);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd >= 0)
-		return fd;
-	r = -errno;
-	if (m->deleted) /* another file, if any, has the path now */
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -ENOEXEC;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	opened = open(self, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return opened >= 0 ? opened : -errno;
+}
+
+/*
+ * The files' own links open replaced and deleted ones too, and need a
+ * capability. Only without it the path is taken: where the mapping has gone in
+ * the meantime, whatever has the path now is not what was mapped.
+ */
+static int open_mapping(const struct process *p, const struct mt_mapping *m, char *path,
+			size_t size)
+{
+	int r;
+
+	snprintf(path, size, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)p->tid, m->start,
+		 m->end);
+	r = open_regular(path);
+	if (m->deleted || (r != -EPERM && r != -EACCES))
 		return r;
-	snprintf(path, size, "/proc/%d/root%s", (int)pid, m->path);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	return fd >= 0 ? fd : -errno;
+	snprintf(path, size, "/proc/%d/root%s", (int)p->tid, m->path);
+	return open_regular(path);
 }
 
 static void file_fini(struct file *f)
@@ -108,7 +131,7 @@ static void file_fini(struct file *f)
 
 static int file_open(const struct process *p, const struct mt_mapping *m, struct file *f)
 {
-	_cleanup_close_ int fd = open_mapping(p->pid, m, f->open_path, sizeof(f->open_path));
+	_cleanup_close_ int fd = open_mapping(p, m, f->open_path, sizeof(f->open_path));
 
 	f->map = m;
 	if (fd < 0)
@@ -140,10 +163,12 @@ static int no_file(const struct process *p, const struct mt_mapping *m, int r)
 			"traces 64-bit x86-64 ones",
 			(int)p->pid, p->comm, path);
 	if (r == -EACCES || r == -EPERM)
-		return mt_err_r(-EACCES,
-				"pid %d (%s): no permission to read %s; run memtrace as root, or "
-				"with CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE",
-				(int)p->pid, p->comm, path);
+		return mt_err_r(-EACCES, "pid %d (%s): no permission to read %s%s", (int)p->pid,
+				p->comm, path,
+				geteuid() ? "; run memtrace as root, or with CAP_SYS_PTRACE and "
+					    "CAP_CHECKPOINT_RESTORE"
+					  : ", though root: a security policy, a user namespace or "
+					    "dropped capabilities forbid it");
 	return mt_err_r(r, "pid %d (%s): cannot read %s: %s", (int)p->pid, p->comm, path,
 			strerror(-r));
 }
@@ -249,7 +274,7 @@ static int take_static(const struct process *p, const struct file *f, struct mt_
 				"pid %d (%s): static and stripped: no symbols to find its malloc "
 				"by; run an executable with its symbols",
 				(int)p->pid, p->comm);
-	return mt_err_r(-ENOENT,
+	return mt_err_r(-ENODATA,
 			"pid %d (%s): its executable is static and defines no malloc; memtrace "
 			"traces programs that use malloc",
 			(int)p->pid, p->comm);
@@ -307,16 +332,16 @@ static void sort_by_address(struct process *p)
 
 static void sort_links(struct process *p, const struct mt_maps *maps)
 {
-	const struct mt_mem mem = mt_mem_process(p->pid);
 	_cleanup_free_ char *auxv = NULL;
-	char path[64];
+	struct mt_mem_process mem;
 	size_t len;
 
-	snprintf(path, sizeof(path), "/proc/%d/auxv", (int)p->pid);
-	if (mt_read_file(path, &auxv, &len) ||
-	    mt_alloc_order(maps, &mem, (const uint64_t *)(const void *)auxv, len / 8, p->files,
+	mt_mem_open(&mem, p->pid);
+	if (mt_proc_read(p->tid, "auxv", &auxv, &len) ||
+	    mt_alloc_order(maps, &mem.mem, (const uint64_t *)(const void *)auxv, len / 8, p->files,
 			   p->n_files))
 		sort_by_address(p);
+	mt_mem_close(&mem);
 }
 
 /* Code that a process made itself, which only its own link opens. */
@@ -364,7 +389,8 @@ static int search(const struct process *p, struct mt_alloc_found **ret)
 
 int mt_alloc_detect(pid_t pid, const struct mt_maps *maps, struct mt_alloc_found **ret)
 {
-	__attribute__((cleanup(process_fini))) struct process p = {.pid = pid};
+	__attribute__((cleanup(process_fini))) struct process p = {.pid = pid,
+								   .tid = mt_proc_live(pid)};
 	int r;
 
 	read_comm(&p);

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sys/mem.h"
 #include "sys/procfs.h"
-#include "sys/vm.h"
 
 static inline bool mt_mapping_same_file(const struct mt_mapping *a, const struct mt_mapping *b)
 {

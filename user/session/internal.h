@@ -61,15 +61,16 @@ struct mt_tracee {
 	struct mt_alloc_found *found; /* owned */
 	enum mt_since since;
 	bool ended;
-	uint64_t ended_ns;    /* CLOCK_MONOTONIC when the end was seen */
-	bool relook;          /* a new image runs, whose allocator is not known yet */
-	bool moved;           /* by a thread that was not the leader: the probes are gone */
-	bool untraced;        /* the image that runs has an allocator that can't be traced */
-	uint64_t seq;         /* of the next snapshot */
-	uint64_t full_ns;     /* CLOCK_MONOTONIC of the last smaps reading; 0 none */
-	uint64_t parts_ns;    /* CLOCK_MONOTONIC of the last reading of vm's parts; 0 none */
-	uint64_t parts_cost;  /* how long it took, ns */
-	struct mt_vm vm;      /* last reading */
+	uint64_t ended_ns;   /* CLOCK_MONOTONIC when the end was seen */
+	bool relook;         /* a new image runs, whose allocator is not known yet */
+	bool moved;          /* by a thread that was not the leader: the probes are gone */
+	bool untraced;       /* the image that runs has an allocator that can't be traced */
+	uint64_t seq;        /* of the next snapshot */
+	uint64_t full_ns;    /* CLOCK_MONOTONIC of the last smaps reading; 0 none */
+	uint64_t parts_ns;   /* CLOCK_MONOTONIC of the last reading of vm's parts; 0 none */
+	uint64_t parts_cost; /* how long it took, ns */
+	struct mt_vm vm;     /* last reading */
+	struct mt_vm_cache *vm_cache; /* what it leaves for the next; owned */
 	struct mt_flows base; /* subtracted: counts at an exec that the kernel could not zero */
 	char comm[64];
 	char exe[4096];

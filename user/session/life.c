@@ -58,6 +58,7 @@ static int on_life(void *ctx, void *data, size_t size)
 		t->full_ns = 0;
 		t->parts_ns = 0;
 		memset(&t->vm, 0, sizeof(t->vm));
+		mt_vm_cache_free(&t->vm_cache);
 		if (mt_proc_exe(t->pid, t->exe, sizeof(t->exe)))
 			t->exe[0] = '\0';
 		t->since = MT_SINCE_START;

@@ -133,8 +133,11 @@ void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth 
 		return;
 	}
 	depth = choose_depth(s, t, depth, now);
-	if (mt_vm_read(t->pid, depth, &vm))
+	if (mt_vm_read_cached(t->pid, depth, &t->vm_cache, &vm))
 		return;
+	/* perf events end with the thread that they were opened for, in silence */
+	if (!s->progs.multi && mt_proc_live(t->pid) != t->pid)
+		t->untraced = true;
 	t->vm = vm;
 	if (depth == MT_VM_FULL)
 		t->full_ns = now;

@@ -26,6 +26,7 @@ static void tracee_free(struct mt_tracee **t)
 		return;
 	if ((*t)->pidfd >= 0)
 		close((*t)->pidfd);
+	mt_vm_cache_free(&(*t)->vm_cache);
 	free((*t)->found);
 	free(*t);
 	*t = NULL;
@@ -214,6 +215,12 @@ static int open_tracee(struct mt_session *s, struct mt_tracee *t)
 				"pid %d has a seccomp filter, and this kernel would kill it at a "
 				"return probe: update the kernel",
 				t->pid);
+	if (mt_proc_live(t->pid) != t->pid)
+		return mt_err_r(
+			-ENOTSUP,
+			"pid %d: its main thread has exited, and the kernel can't probe the "
+			"others of one process alone",
+			t->pid);
 	r = check_pidns(t->pid);
 	if (!r)
 		r = mt_alloc_detect(t->pid, maps, &t->found);

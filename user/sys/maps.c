@@ -3,9 +3,21 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "sys/procfs.h"
+
+#define READ_SIZE (64u << 10)
+#define PATH_SIZE (32u << 10) /* PATH_MAX, every byte of it written as \012 */
+#define LINE_HEAD 1024u       /* more than what stands in front of a path */
+
+/* What mt_maps_read keeps. */
+#define KEEP_MAX      (64u << 10)
+#define KEEP_DATA_MAX (48u << 10) /* of these without code */
+#define TEXT_MAX      (8u << 20)  /* bytes of names */
+#define TEXT_CHUNK    (16u << 10)
+#define RECENT        16u
 
 /* A line under reading; it ends at end, which is never read. */
 struct cursor {
@@ -77,12 +89,25 @@ static bool take_rest(struct cursor *c, struct mt_mapping *m)
 	return m->start < m->end;
 }
 
-/* Copies the path to *dst, which moves past it; the kernel writes a newline as \012. */
-static void copy_path(struct cursor *c, char **dst, struct mt_mapping *m)
-{
-	char *out = *dst;
+/* The text on its way through: one mapping at a time. */
+struct parser {
+	mt_maps_fn fn;
+	void *ctx;
+	struct mt_mapping m; /* whose details are being read */
+	bool pending;        /* m is to be handed over */
+	bool skip;           /* the details are of a mapping that is passed over */
+	uint64_t seen;       /* end of the last mapping */
+	char path[PATH_SIZE];
+};
 
-	m->path = out;
+/* The kernel writes a newline as \012. */
+static void take_path(struct cursor *c, struct parser *ps)
+{
+	char *out = ps->path;
+
+	ps->m.path = ps->path;
+	if (c->end - c->p >= (ptrdiff_t)sizeof(ps->path))
+		c->p = c->end;
 	while (c->p < c->end) {
 		if (c->end - c->p >= 4 && memcmp(c->p, "\\012", 4) == 0) {
 			*out++ = '\n';
@@ -92,23 +117,7 @@ static void copy_path(struct cursor *c, char **dst, struct mt_mapping *m)
 		}
 	}
 	*out = '\0';
-	mt_proc_cut_deleted(*dst, &m->deleted);
-	*dst = out + 1;
-}
-
-static int append(struct mt_maps *maps, size_t *cap, const struct mt_mapping *m)
-{
-	if (maps->n == *cap) {
-		size_t bigger = *cap ? *cap * 2 : 64;
-		struct mt_mapping *v = realloc(maps->v, bigger * sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		maps->v = v;
-		*cap = bigger;
-	}
-	maps->v[maps->n++] = *m;
-	return 0;
+	mt_proc_cut_deleted(ps->path, &ps->m.deleted);
 }
 
 /* "Rss:   12 kB" of the mapping before it. */
@@ -128,28 +137,24 @@ static int smaps_value(struct cursor c, const char *key, uint64_t *ret)
 	return 0;
 }
 
-static int detail_line(struct cursor c, struct mt_maps *maps)
+static int detail_line(struct cursor c, struct parser *ps)
 {
-	struct mt_mapping *last;
 	int r;
 
 	/* smaps keys begin with a capital letter; anything else is damage. */
-	if (!maps->n || c.p == c.end || *c.p < 'A' || *c.p > 'Z')
+	if (!ps->pending || c.p == c.end || *c.p < 'A' || *c.p > 'Z')
 		return -EBADMSG;
-	last = &maps->v[maps->n - 1];
-	r = smaps_value(c, "Rss:", &last->rss);
-	return r ? r : smaps_value(c, "Pss:", &last->pss);
+	r = smaps_value(c, "Rss:", &ps->m.rss);
+	return r ? r : smaps_value(c, "Pss:", &ps->m.pss);
 }
 
 /*
  * The kernel writes the file page by page and lets the target run in between:
  * a mapping that grew or merged meanwhile is listed again with what was
- * already seen. That part is cut, so that v never overlaps.
+ * already seen. That part is cut, so that mappings never overlap.
  */
-static bool cut_overlap(const struct mt_maps *maps, struct mt_mapping *m)
+static bool cut_overlap(uint64_t seen, struct mt_mapping *m)
 {
-	uint64_t seen = maps->n ? maps->v[maps->n - 1].end : 0;
-
 	if (m->end <= seen)
 		return false;
 	if (m->start < seen) {
@@ -159,86 +164,253 @@ static bool cut_overlap(const struct mt_maps *maps, struct mt_mapping *m)
 	return true;
 }
 
-static int parse_line(struct cursor c, struct mt_maps *maps, size_t *cap, char **dst, bool *skip)
+static int hand_over(struct parser *ps)
+{
+	bool pending = ps->pending;
+
+	ps->pending = false;
+	return pending ? ps->fn(&ps->m, ps->ctx) : 0;
+}
+
+static int parse_line(struct cursor c, struct parser *ps)
 {
 	struct mt_mapping m = {0};
 	struct cursor start = c;
+	int r;
 
 	if (!take_range(&c, &m))
-		return *skip ? 0 : detail_line(start, maps);
+		return ps->skip ? 0 : detail_line(start, ps);
 	if (!take_rest(&c, &m))
 		return -EBADMSG;
-	*skip = !cut_overlap(maps, &m);
-	if (*skip)
+	ps->skip = !cut_overlap(ps->seen, &m);
+	if (ps->skip)
 		return 0;
-	copy_path(&c, dst, &m);
-	return append(maps, cap, &m);
+	r = hand_over(ps);
+	if (r)
+		return r;
+	ps->m = m;
+	ps->seen = m.end;
+	ps->pending = true;
+	take_path(&c, ps);
+	return 0;
 }
 
-static int parse_all(const char *text, size_t len, struct mt_maps *maps)
+/* Parses the whole lines of text[len]; *used is their length. */
+static int parse_lines(struct parser *ps, const char *text, size_t len, size_t *used)
 {
-	const char *p = text, *end = text + len;
-	char *dst = maps->text;
-	bool skip = false;
-	size_t cap = 0;
+	const char *p = text, *end = text + len, *nl;
 
-	while (p < end) {
-		const char *nl = memchr(p, '\n', (size_t)(end - p));
-		int r;
+	while ((nl = memchr(p, '\n', (size_t)(end - p)))) {
+		int r = parse_line((struct cursor){p, nl}, ps);
 
-		if (!nl)
-			return -EBADMSG;
-		r = parse_line((struct cursor){p, nl}, maps, &cap, &dst, &skip);
 		if (r)
 			return r;
 		p = nl + 1;
 	}
+	*used = (size_t)(p - text);
 	return 0;
+}
+
+/* Reads on, behind len bytes of a line that has begun. 0: the end. */
+static ssize_t read_more(int fd, char *buf, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = read(fd, buf + len, READ_SIZE - len);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+static int parse_fd(struct parser *ps, int fd, char *buf)
+{
+	size_t len = 0, used;
+	ssize_t n;
+
+	while ((n = read_more(fd, buf, len)) > 0) {
+		int r;
+
+		len += (size_t)n;
+		r = parse_lines(ps, buf, len, &used);
+		if (r)
+			return r;
+		/* Its head tells that the path is too long, and all else. */
+		if (!used && len == READ_SIZE) {
+			len = PATH_SIZE + LINE_HEAD;
+			continue;
+		}
+		len -= used;
+		memmove(buf, buf + used, len);
+	}
+	if (n < 0)
+		return (int)n;
+	return len ? -EBADMSG : hand_over(ps);
+}
+
+static int each(pid_t pid, const char *name, mt_maps_fn fn, void *ctx)
+{
+	_cleanup_close_ int fd = mt_proc_open(pid, name);
+	_cleanup_free_ struct parser *ps = NULL;
+	_cleanup_free_ char *buf = NULL;
+
+	if (fd < 0)
+		return fd;
+	ps = calloc(1, sizeof(*ps));
+	buf = malloc(READ_SIZE);
+	if (!ps || !buf)
+		return -ENOMEM;
+	ps->fn = fn;
+	ps->ctx = ctx;
+	return parse_fd(ps, fd, buf);
+}
+
+int mt_maps_each(pid_t pid, mt_maps_fn fn, void *ctx)
+{
+	return each(pid, "maps", fn, ctx);
+}
+
+int mt_smaps_each(pid_t pid, mt_maps_fn fn, void *ctx)
+{
+	return each(pid, "smaps", fn, ctx);
+}
+
+/* Names, in pieces that do not move. */
+struct mt_maps_text {
+	struct mt_maps_text *next;
+	char text[];
+};
+
+struct collector {
+	struct mt_maps *maps;
+	size_t cap;
+	bool all;
+	size_t data;                /* mappings kept that have no code */
+	size_t bytes;               /* of names */
+	size_t used, room;          /* of the first piece of names */
+	const char *recent[RECENT]; /* a file's mappings mostly stand together */
+	size_t next_recent;
+};
+
+static const char *keep_path(struct collector *c, const char *path)
+{
+	size_t len = strlen(path) + 1;
+	struct mt_maps_text *t = c->maps->text;
+	char *copy;
+
+	for (size_t i = 0; i < RECENT; i++)
+		if (c->recent[i] && strcmp(c->recent[i], path) == 0)
+			return c->recent[i];
+	if (!t || len > c->room - c->used) {
+		size_t room = len > TEXT_CHUNK ? len : TEXT_CHUNK;
+
+		t = malloc(sizeof(*t) + room);
+		if (!t)
+			return NULL;
+		t->next = c->maps->text;
+		c->maps->text = t;
+		c->used = 0;
+		c->room = room;
+	}
+	copy = memcpy(t->text + c->used, path, len);
+	c->used += len;
+	c->bytes += len;
+	c->recent[c->next_recent++ % RECENT] = copy;
+	return copy;
+}
+
+static int append(struct collector *c, const struct mt_mapping *m)
+{
+	struct mt_maps *maps = c->maps;
+
+	if (maps->n == c->cap) {
+		size_t bigger = c->cap ? c->cap * 2 : 64;
+		struct mt_mapping *v = realloc(maps->v, bigger * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		maps->v = v;
+		c->cap = bigger;
+	}
+	maps->v[maps->n] = *m;
+	maps->v[maps->n].path = m->path[0] ? keep_path(c, m->path) : "";
+	if (!maps->v[maps->n].path)
+		return -ENOMEM;
+	maps->n++;
+	return 0;
+}
+
+static bool is_wanted(const struct collector *c, const struct mt_mapping *m)
+{
+	if (c->all)
+		return true;
+	if (!m->path[0] || strncmp(m->path, "[anon:", 6) == 0)
+		return false;
+	return c->maps->n < KEEP_MAX && (m->exec || c->data < KEEP_DATA_MAX) &&
+	       c->bytes + strlen(m->path) < TEXT_MAX;
+}
+
+static int collect(const struct mt_mapping *m, void *ctx)
+{
+	struct collector *c = ctx;
+
+	if (!is_wanted(c, m))
+		return 0;
+	c->data += !m->exec;
+	return append(c, m);
+}
+
+/* Hands the maps over, or frees them. */
+static int collected(int r, struct mt_maps **maps, struct mt_maps **ret)
+{
+	if (r)
+		mt_maps_free(maps);
+	else
+		*ret = TAKE_PTR(*maps);
+	return r;
+}
+
+static int parse_text(struct parser *ps, const char *text, size_t len)
+{
+	size_t used = 0;
+	int r = parse_lines(ps, text, len, &used);
+
+	if (!r && used != len)
+		r = -EBADMSG;
+	return r ? r : hand_over(ps);
 }
 
 int mt_maps_parse(const char *text, size_t len, struct mt_maps **ret)
 {
 	struct mt_maps *maps = calloc(1, sizeof(*maps));
-	int r;
+	_cleanup_free_ struct parser *ps = calloc(1, sizeof(*ps));
+	struct collector c = {.maps = maps, .all = true};
+	int r = -ENOMEM;
 
-	if (!maps)
-		return -ENOMEM;
-	/* Every path is shorter than its line; what is not used is never touched. */
-	maps->text = malloc(len + 1);
-	r = maps->text ? parse_all(text, len, maps) : -ENOMEM;
-	if (r) {
-		mt_maps_free(&maps);
-		return r;
+	if (maps && ps) {
+		ps->fn = collect;
+		ps->ctx = &c;
+		r = parse_text(ps, text, len);
 	}
-	*ret = maps;
-	return 0;
-}
-
-static int read_and_parse(pid_t pid, const char *name, struct mt_maps **ret)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t len;
-	int r = mt_proc_read(pid, name, &text, &len);
-
-	return r ? r : mt_maps_parse(text, len, ret);
+	return collected(r, &maps, ret);
 }
 
 int mt_maps_read(pid_t pid, struct mt_maps **ret)
 {
-	return read_and_parse(pid, "maps", ret);
-}
+	struct mt_maps *maps = calloc(1, sizeof(*maps));
+	struct collector c = {.maps = maps};
 
-int mt_smaps_read(pid_t pid, struct mt_maps **ret)
-{
-	return read_and_parse(pid, "smaps", ret);
+	return collected(maps ? mt_maps_each(pid, collect, &c) : -ENOMEM, &maps, ret);
 }
 
 void mt_maps_free(struct mt_maps **maps)
 {
 	if (!*maps)
 		return;
+	for (struct mt_maps_text *t = (*maps)->text, *next; t; t = next) {
+		next = t->next;
+		free(t);
+	}
 	free((*maps)->v);
-	free((*maps)->text);
 	free(*maps);
 	*maps = NULL;
 }

@@ -64,12 +64,68 @@ int mt_read_file(const char *path, char **ret, size_t *len)
 
 int mt_proc_read(pid_t pid, const char *name, char **ret, size_t *len)
 {
-	char path[64];
+	char path[128];
 	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
 	r = mt_read_file(path, ret, len);
 	return r == -ENOENT ? -ESRCH : r;
+}
+
+/* True if the thread has exited, or is not there at all. */
+static bool thread_ended(pid_t pid, pid_t tid)
+{
+	_cleanup_free_ char *text = NULL;
+	struct mt_proc_stat stat;
+	char path[64];
+
+	/* Unlike /proc/PID/stat it does not sum over all threads. */
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", (int)pid, (int)tid);
+	if (mt_read_file(path, &text, NULL) || !text || mt_proc_stat_parse(text, &stat))
+		return true;
+	return stat.state == 'Z' || stat.state == 'X';
+}
+
+pid_t mt_proc_live(pid_t pid)
+{
+	_cleanup_free_ pid_t *tids = NULL;
+	size_t n = 0;
+
+	if (!thread_ended(pid, pid) || mt_proc_tids(pid, &tids, &n))
+		return pid;
+	for (size_t i = 0; i < n; i++) {
+		if (!thread_ended(pid, tids[i]))
+			return tids[i];
+	}
+	return pid;
+}
+
+int mt_proc_open(pid_t pid, const char *name)
+{
+	pid_t tid = mt_proc_live(pid);
+	char path[64];
+	int fd;
+
+	if (tid == pid)
+		snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	else
+		snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", (int)pid, (int)tid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return fd;
+}
+
+/* NAME of the thread that runs on where the first has exited; -ESRCH: there is none. */
+static int read_of_live(pid_t pid, const char *name, char **ret)
+{
+	pid_t tid = mt_proc_live(pid);
+	char of_task[64];
+
+	if (tid == pid)
+		return -ESRCH;
+	snprintf(of_task, sizeof(of_task), "task/%d/%s", (int)tid, name);
+	return mt_proc_read(pid, of_task, ret, NULL);
 }
 
 /* A decimal number at *p, which moves past it. Overflow is an error. */
@@ -243,9 +299,21 @@ int mt_proc_status_parse(const char *text, struct mt_proc_status *out)
 int mt_proc_status_read(pid_t pid, struct mt_proc_status *out)
 {
 	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *text_live = NULL;
+	struct mt_proc_status st, live;
 	int r = mt_proc_read(pid, "status", &text, NULL);
 
-	return r ? r : mt_proc_status_parse(text, out);
+	if (!r)
+		r = mt_proc_status_parse(text, &st);
+	if (r)
+		return r;
+	if (st.state == 'Z' && !read_of_live(pid, "status", &text_live) &&
+	    !mt_proc_status_parse(text_live, &live) && live.tgid == st.tgid) {
+		memcpy(live.comm, st.comm, sizeof(live.comm));
+		st = live;
+	}
+	*out = st;
+	return 0;
 }
 
 /* Fields of /proc/PID/stat by their number in proc(5); some are signed. */
@@ -302,9 +370,20 @@ int mt_proc_stat_parse(const char *text, struct mt_proc_stat *out)
 int mt_proc_stat_read(pid_t pid, struct mt_proc_stat *out)
 {
 	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *text_live = NULL;
+	struct mt_proc_stat live;
 	int r = mt_proc_read(pid, "stat", &text, NULL);
 
-	return r ? r : mt_proc_stat_parse(text, out);
+	if (!r)
+		r = mt_proc_stat_parse(text, out);
+	if (r || out->state != 'Z')
+		return r;
+	if (!read_of_live(pid, "stat", &text_live) && !mt_proc_stat_parse(text_live, &live)) {
+		out->state = live.state;
+		out->start_stack = live.start_stack;
+		out->start_brk = live.start_brk;
+	}
+	return 0;
 }
 
 /* The directory entries that are numbers, appended to *tids. */
@@ -376,12 +455,17 @@ void mt_proc_cut_deleted(char *path, bool *deleted)
 int mt_proc_exe(pid_t pid, char *buf, size_t size)
 {
 	char path[64];
+	pid_t tid;
 	ssize_t n;
 
 	if (!size)
 		return -ENAMETOOLONG;
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
 	n = readlink(path, buf, size);
+	if (n < 0 && errno == ENOENT && (tid = mt_proc_live(pid)) != pid) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%d/exe", (int)pid, (int)tid);
+		n = readlink(path, buf, size);
+	}
 	if (n < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
 	if ((size_t)n >= size)

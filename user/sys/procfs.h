@@ -24,7 +24,17 @@ struct mt_proc_status {
 	bool has_mm;          /* false: kernel thread or zombie */
 };
 
+/*
+ * The thread whose files under /proc speak for the process: pid itself, or, if
+ * the first thread has exited and others run on, one of these, for then pid's
+ * own files are empty. pid too if there is none.
+ */
+pid_t mt_proc_live(pid_t pid);
+/* Opens NAME of that thread to read. The fd or -errno, -ESRCH where it is not there. */
+int mt_proc_open(pid_t pid, const char *name);
+
 int mt_proc_status_parse(const char *text, struct mt_proc_status *out);
+/* Where the first thread has exited before others, state and sizes are of one of these. */
 int mt_proc_status_read(pid_t pid, struct mt_proc_status *out);
 
 /* /proc/PID/stat; comm may hold any character, parentheses included. */
@@ -38,6 +48,7 @@ struct mt_proc_stat {
 #define MT_PF_KTHREAD 0x00200000u
 
 int mt_proc_stat_parse(const char *text, struct mt_proc_stat *out);
+/* The start time is the process's; the state, start_stack and start_brk as with the status. */
 int mt_proc_stat_read(pid_t pid, struct mt_proc_stat *out);
 
 struct mt_mapping {
@@ -48,24 +59,43 @@ struct mt_mapping {
 	bool read, write, exec, shared;
 	/*
 	 * As the kernel wrote it but for \012, which is a newline again, and without
-	 * " (deleted)"; "" if anonymous; owned by the maps.
+	 * " (deleted)"; "" if anonymous, or longer than any path that can be opened;
+	 * owned by the maps.
 	 */
 	const char *path;
 	bool deleted;
 	uint64_t rss, pss; /* bytes; smaps only, else 0 */
 };
 
+struct mt_maps_text;
+
 struct mt_maps {
 	struct mt_mapping *v; /* sorted by address, never overlapping */
 	size_t n;
-	char *text; /* what the paths point into */
+	struct mt_maps_text *text; /* what the paths point into */
 };
 
-/* Parses /proc/PID/maps or smaps text; takes no ownership of it. -EBADMSG: damaged or cut short. */
+/*
+ * Called for each mapping in the order of addresses; m and its path live until
+ * it returns. What it returns, if not 0, ends the reading and is its result.
+ */
+typedef int (*mt_maps_fn)(const struct mt_mapping *m, void *ctx);
+
+/*
+ * Reads /proc/PID/maps or smaps piece by piece, in memory that does not depend
+ * on the target. smaps costs more (0.7 ms and up) and holds the target's mmap
+ * lock. -EBADMSG: damaged.
+ */
+int mt_maps_each(pid_t pid, mt_maps_fn fn, void *ctx);
+int mt_smaps_each(pid_t pid, mt_maps_fn fn, void *ctx);
+
+/* Parses the text of maps or smaps; takes no ownership of it. -EBADMSG: damaged or cut short. */
 int mt_maps_parse(const char *text, size_t len, struct mt_maps **ret);
+/*
+ * The mappings that have a name: of files, and the kernel's, as [heap]. At most
+ * 65536 of them, those with code before the others, with 8 MiB of names.
+ */
 int mt_maps_read(pid_t pid, struct mt_maps **ret);
-/* The same from smaps: slower (0.7 ms and more) and holds the target's mmap lock. */
-int mt_smaps_read(pid_t pid, struct mt_maps **ret);
 void mt_maps_free(struct mt_maps **maps);
 /* The mapping that holds addr, or NULL. */
 const struct mt_mapping *mt_maps_find(const struct mt_maps *maps, uint64_t addr);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Can this process be traced by us? One line says why not, and what to do. */
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/writer.h"
+#include "sys/caps.h"
 #include "sys/kernel.h"
 #include "sys/procfs.h"
 
@@ -27,24 +28,43 @@ static int explain_missing(pid_t pid)
 		return mt_err_r(-EACCES,
 				"/proc is not readable: mount it (mount -t proc proc /proc)");
 	if (!kill(pid, 0) || errno == EPERM)
-		return mt_err_r(-EACCES,
-				"pid %d: /proc hides it (hidepid): run memtrace as root, with sudo",
-				pid);
+		return mt_err_r(-EACCES, "pid %d: /proc hides it (hidepid)%s", pid,
+				geteuid() ? ": run memtrace as root, with sudo"
+					  : ", from root too: memtrace needs CAP_SYS_PTRACE");
 	return mt_err_r(-ESRCH, "pid %d: no such process", pid);
+}
+
+static const struct mt_cap ptrace_cap = {.name = "CAP_SYS_PTRACE", .number = CAP_SYS_PTRACE};
+
+/* Why /proc does not let us read the process, and what helps. */
+static const char *why_not(const struct mt_proc_status *st)
+{
+	if (geteuid() && geteuid() == st->uid)
+		return "not permitted to read it: run memtrace as root, with sudo";
+	if (geteuid())
+		return "another user's process: run memtrace as root, with sudo";
+	if (!mt_caps_has(&ptrace_cap))
+		return "not permitted, though root: memtrace lacks CAP_SYS_PTRACE here; a "
+		       "container needs it added (--cap-add SYS_PTRACE)";
+	return "not permitted, though root: it is in a user namespace above memtrace's own, or a "
+	       "security policy (AppArmor, SELinux, Yama) forbids ptrace access; run memtrace on "
+	       "the host, or allow it there";
+}
+
+static int one_is_enough(const struct mt_mapping *m, void *ctx)
+{
+	(void)m;
+	(void)ctx;
+	return 1;
 }
 
 static int check_access(pid_t pid, const struct mt_proc_status *st)
 {
-	struct mt_maps *maps = NULL;
-	int r = mt_maps_read(pid, &maps);
+	int r = mt_maps_each(pid, one_is_enough, NULL);
 
-	mt_maps_free(&maps);
 	if (r == -EACCES || r == -EPERM)
-		return say(pid, st->comm, r,
-			   geteuid() == st->uid
-				   ? "not permitted to read it: run memtrace as root, with sudo"
-				   : "another user's process: run memtrace as root, with sudo");
-	if (r)
+		return say(pid, st->comm, r, why_not(st));
+	if (r < 0)
 		return say(pid, st->comm, r, "ended meanwhile");
 	return 0;
 }

@@ -2,82 +2,14 @@
 #include "sys/vm.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sys/vm_internal.h"
 
 #define READ_TRIES 5
-#define PAGE       4096ull
-
-static int process_read(const struct mt_mem *m, uint64_t addr, void *buf, size_t n)
-{
-	struct iovec local = {buf, n}, remote = {(void *)(uintptr_t)addr, n};
-	ssize_t r = process_vm_readv((pid_t)(intptr_t)m->ctx, &local, 1, &remote, 1, 0);
-
-	if (r < 0)
-		return -errno;
-	return (size_t)r == n ? 0 : -EFAULT;
-}
-
-/* Bits 63 and 62 of /proc/PID/pagemap: present, swapped. Documentation/admin-guide/mm/pagemap.rst
- */
-#define PAGEMAP_USED (3ull << 62)
-
-/* Which of n pages hold anything; all of them where the kernel does not say. */
-static void used_pages(pid_t pid, uint64_t addr, size_t n, uint64_t *map)
-{
-	_cleanup_close_ int fd = -1;
-	ssize_t want = (ssize_t)(n * sizeof(*map));
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || pread(fd, map, (size_t)want, (off_t)(addr / PAGE * sizeof(*map))) != want)
-		memset(map, 0xff, (size_t)want);
-}
-
-/* The kernel stops at the first range that fails: zeros for it, and on behind it. */
-static void read_ranges(pid_t pid, const struct iovec *local, const struct iovec *remote, size_t n)
-{
-	for (size_t done = 0; done < n;) {
-		ssize_t r =
-			process_vm_readv(pid, local + done, n - done, remote + done, n - done, 0);
-
-		if (r < 0 && errno != EFAULT)
-			return;
-		done += (r > 0 ? (size_t)r / local->iov_len : 0) + 1;
-	}
-}
-
-static void process_heads(const struct mt_mem *m, uint64_t addr, size_t n, uint64_t (*out)[2])
-{
-	struct iovec local[MT_MEM_HEADS], remote[MT_MEM_HEADS];
-	uint64_t map[MT_MEM_HEADS];
-	pid_t pid = (pid_t)(intptr_t)m->ctx;
-	size_t used = 0;
-
-	memset(out, 0, n * sizeof(*out));
-	used_pages(pid, addr, n, map);
-	for (size_t i = 0; i < n; i++) {
-		if (!(map[i] & PAGEMAP_USED))
-			continue;
-		local[used] = (struct iovec){out[i], sizeof(out[i])};
-		remote[used++] =
-			(struct iovec){(void *)(uintptr_t)(addr + i * PAGE), sizeof(out[i])};
-	}
-	read_ranges(pid, local, remote, used);
-}
-
-struct mt_mem mt_mem_process(pid_t pid)
-{
-	return (struct mt_mem){
-		.read = process_read, .heads = process_heads, .ctx = (void *)(intptr_t)pid};
-}
 
 static bool same_sizes(const struct mt_proc_status *a, const struct mt_proc_status *b)
 {
@@ -127,30 +59,49 @@ static int read_robust_lists(pid_t pid, uint64_t **ret, size_t *n)
 
 struct reading {
 	struct mt_proc_status status;
-	struct mt_maps *maps;
+	struct mt_vm_areas areas;
+	uint64_t pss; /* smaps only */
 };
+
+#define _cleanup_reading_ MT_CLEANUP(reading_fini)
+
+static void reading_fini(struct reading *rd)
+{
+	mt_vm_areas_fini(&rd->areas);
+}
+
+static int add_mapping(const struct mt_mapping *m, void *ctx)
+{
+	struct reading *rd = ctx;
+
+	rd->pss += m->pss;
+	return mt_vm_areas_add(&rd->areas, m);
+}
 
 static int read_consistent(pid_t pid, struct reading *rd)
 {
 	struct mt_proc_status before;
-	int r = read_status(pid, &before);
+	int r = read_status(pid, &before), r_maps = 0;
 
 	for (int i = 0; !r && i < READ_TRIES; i++) {
-		mt_maps_free(&rd->maps);
-		r = mt_maps_read(pid, &rd->maps);
-		if (!r)
-			r = read_status(pid, &rd->status);
-		if (r || same_sizes(&before, &rd->status))
+		rd->areas.n = 0;
+		r_maps = mt_maps_each(pid, add_mapping, rd);
+		/* Gone, or only the thread that was asked in place of the first. */
+		if (r_maps && r_maps != -ESRCH)
+			break;
+		r = read_status(pid, &rd->status);
+		if (!r && !r_maps && same_sizes(&before, &rd->status))
 			break;
 		before = rd->status;
 	}
-	return r;
+	return r ? r : r_maps;
 }
 
-static int classify(pid_t pid, const struct mt_maps *maps, struct mt_vm_parts *parts)
+static int classify(pid_t pid, const struct mt_vm_areas *areas, struct mt_vm_cache *cache,
+		    struct mt_vm_parts *parts)
 {
 	_cleanup_free_ uint64_t *heads = NULL;
-	struct mt_mem mem = mt_mem_process(pid);
+	struct mt_mem_process mem;
 	struct mt_proc_stat stat;
 	size_t n;
 	int r;
@@ -158,16 +109,12 @@ static int classify(pid_t pid, const struct mt_maps *maps, struct mt_vm_parts *p
 	r = mt_proc_stat_read(pid, &stat);
 	if (!r)
 		r = read_robust_lists(pid, &heads, &n);
-	return r ? r : mt_vm_classify(maps, &mem, stat.start_brk, heads, n, parts);
-}
-
-static uint64_t sum_pss(const struct mt_maps *maps)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < maps->n; i++)
-		sum += maps->v[i].pss;
-	return sum;
+	if (r)
+		return r;
+	mt_mem_open(&mem, pid);
+	r = mt_vm_classify(areas, &mem.mem, stat.start_brk, heads, n, cache, parts);
+	mt_mem_close(&mem);
+	return r;
 }
 
 /* The parts are of private writable memory: after a torn reading they still are. */
@@ -181,28 +128,26 @@ static void set_parts(struct mt_vm *vm, const struct mt_vm_parts *parts)
 	vm->detail = true;
 }
 
-static int read_full(pid_t pid, struct mt_vm *vm)
+/* Without smaps what it would say stays what it was. */
+static void read_full(pid_t pid, struct mt_vm_cache *cache, struct mt_vm *vm)
 {
+	_cleanup_reading_ struct reading rd = {0};
 	struct mt_vm_parts parts;
-	struct mt_maps *smaps = NULL;
-	int r = mt_smaps_read(pid, &smaps);
 
-	if (r)
-		return r;
-	r = classify(pid, smaps, &parts);
-	if (!r) {
-		vm->heap_resident = parts.heap_resident;
-		vm->stack_resident = parts.stack_resident;
-		vm->pss = sum_pss(smaps);
-	}
-	mt_maps_free(&smaps);
-	return r;
+	/* The pages that this reading may look at have been. */
+	cache->fresh = cache->again = 0;
+	if (mt_smaps_each(pid, add_mapping, &rd) || classify(pid, &rd.areas, cache, &parts))
+		return;
+	vm->heap_resident = parts.heap_resident;
+	vm->stack_resident = parts.stack_resident;
+	vm->pss = rd.pss;
 }
 
-static int read_parts(pid_t pid, const struct mt_maps *maps, struct mt_vm *vm)
+static int read_parts(pid_t pid, const struct mt_vm_areas *areas, struct mt_vm_cache *cache,
+		      struct mt_vm *vm)
 {
 	struct mt_vm_parts parts;
-	int r = classify(pid, maps, &parts);
+	int r = classify(pid, areas, cache, &parts);
 
 	if (r)
 		return r;
@@ -233,23 +178,35 @@ static int read_totals(pid_t pid, struct mt_vm *out)
 	return r;
 }
 
-int mt_vm_read(pid_t pid, enum mt_vm_depth depth, struct mt_vm *out)
+int mt_vm_read_cached(pid_t pid, enum mt_vm_depth depth, struct mt_vm_cache **cache,
+		      struct mt_vm *out)
 {
+	_cleanup_reading_ struct reading rd = {0};
 	struct mt_vm vm = *out;
-	struct reading rd = {0};
 	int r;
 
 	if (depth == MT_VM_STATUS)
 		return read_totals(pid, out);
-	r = read_consistent(pid, &rd);
-	if (!r) {
-		set_status(&vm, &rd.status);
-		r = read_parts(pid, rd.maps, &vm);
-	}
-	mt_maps_free(&rd.maps);
-	if (!r && depth == MT_VM_FULL)
-		r = read_full(pid, &vm);
+	r = mt_vm_cache_begin(cache);
 	if (!r)
-		*out = vm;
+		r = read_consistent(pid, &rd);
+	if (r)
+		return r;
+	set_status(&vm, &rd.status);
+	r = read_parts(pid, &rd.areas, *cache, &vm);
+	if (r)
+		return r;
+	*out = vm;
+	if (depth == MT_VM_FULL)
+		read_full(pid, *cache, out);
+	return 0;
+}
+
+int mt_vm_read(pid_t pid, enum mt_vm_depth depth, struct mt_vm *out)
+{
+	struct mt_vm_cache *cache = NULL;
+	int r = mt_vm_read_cached(pid, depth, &cache, out);
+
+	mt_vm_cache_free(&cache);
 	return r;
 }

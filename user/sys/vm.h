@@ -7,31 +7,13 @@
 #define MT_SYS_VM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "model/snapshot.h"
+#include "sys/mem.h"
 #include "sys/procfs.h"
-
-#define MT_MEM_HEADS 512
-
-/*
- * Memory of another process, behind an interface so that tests and the census
- * read recorded images. read() fills exactly n bytes or returns -errno.
- */
-struct mt_mem {
-	int (*read)(const struct mt_mem *m, uint64_t addr, void *buf, size_t n);
-	/*
-	 * 16 bytes at addr and at every 4096 behind it, n in all (no page edge among
-	 * them); zeros for a page that cannot be read or was never written, which
-	 * stays untouched. May be NULL: then read() serves. n <= MT_MEM_HEADS.
-	 */
-	void (*heads)(const struct mt_mem *m, uint64_t addr, size_t n, uint64_t (*out)[2]);
-	void *ctx;
-};
-
-/* process_vm_readv of a live process; needs ptrace access, stops nothing. */
-struct mt_mem mt_mem_process(pid_t pid);
 
 /* What of a process's private writable memory is what; see vm_classify.c. */
 struct mt_vm_parts {
@@ -41,15 +23,47 @@ struct mt_vm_parts {
 	uint64_t heap_resident, stack_resident; /* with smaps text only, else 0 */
 };
 
+/* The mappings that matter for the parts, 24 bytes each. */
+struct mt_vm_area {
+	uint64_t start, end; /* addresses */
+	uint64_t rss : 62;   /* bytes */
+	uint64_t kind : 2;   /* its own business */
+};
+
+struct mt_vm_areas {
+	struct mt_vm_area *v;
+	size_t n, cap;
+};
+
 /*
- * Classifies the mappings. robust_lists are the addresses of the threads'
+ * Adds a mapping, in the order of addresses, if it is private writable memory;
+ * what comes after 262144 such areas is passed over. 0 or -ENOMEM.
+ */
+int mt_vm_areas_add(struct mt_vm_areas *areas, const struct mt_mapping *m);
+void mt_vm_areas_fini(struct mt_vm_areas *areas);
+
+/*
+ * What one reading leaves for the next: where blocks were found, and which
+ * memory holds none. One per target; forget it at an exec. A reading looks at a
+ * bounded number of pages that were not looked at before and again at some that
+ * were, so that a target with much memory of other allocators is known
+ * completely after some readings.
+ */
+struct mt_vm_cache;
+/* Allocates *cache if it is NULL and gives the reading to come its pages. 0 or -ENOMEM. */
+int mt_vm_cache_begin(struct mt_vm_cache **cache);
+void mt_vm_cache_free(struct mt_vm_cache **cache);
+
+/*
+ * Classifies the areas. robust_lists are the addresses of the threads'
  * robust-futex list heads (inside glibc's struct pthread, at the top of the
  * thread's stack), one per thread but the first; 0 entries are passed over.
  * start_brk as in mt_proc_stat. Reads a bounded amount of memory; what is not
  * recognised counts as neither. 0 or -ENOMEM; *out is untouched on failure.
  */
-int mt_vm_classify(const struct mt_maps *maps, const struct mt_mem *mem, uint64_t start_brk,
-		   const uint64_t *robust_lists, size_t n_threads, struct mt_vm_parts *out);
+int mt_vm_classify(const struct mt_vm_areas *areas, const struct mt_mem *mem, uint64_t start_brk,
+		   const uint64_t *robust_lists, size_t n_threads, struct mt_vm_cache *cache,
+		   struct mt_vm_parts *out);
 
 /* How much a reading costs the reader and the target: 0.1 ms, a few ms, and smaps besides. */
 enum mt_vm_depth {
@@ -61,9 +75,12 @@ enum mt_vm_depth {
 /*
  * One consistent reading of the process: status, maps, status until both agree
  * (at most 5 times, then the last). Fields that the depth leaves out keep what
- * they hold, so the caller passes the last reading back in. 0 or -errno;
- * -ESRCH: gone.
+ * they hold, so the caller passes the last reading back in; so do those that
+ * smaps would give where it cannot be read. *cache starts at NULL; cache NULL:
+ * nothing is remembered. 0 or -errno; -ESRCH: gone.
  */
+int mt_vm_read_cached(pid_t pid, enum mt_vm_depth depth, struct mt_vm_cache **cache,
+		      struct mt_vm *out);
 int mt_vm_read(pid_t pid, enum mt_vm_depth depth, struct mt_vm *out);
 
 #endif

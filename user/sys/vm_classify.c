@@ -6,17 +6,18 @@
  *
  * The kernel merges neighbouring anonymous mappings, so a run of them is walked
  * from its start as a chain of arenas, mapped blocks and stacks. Over memory
- * that is none of these the walk looks at page starts for a while and then
- * jumps: what lies beyond counts as other memory, never as heap by guess.
+ * that is none of these the walk looks at page starts, as many as the reading
+ * may, and remembers what it found there; then it jumps: what lies beyond counts
+ * as other memory until a later reading comes to it, never as heap by guess.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "sys/vm.h"
+#include "sys/vm_internal.h"
 
-#define PAGE            4096ull
+#define PAGE            MT_MEM_PAGE
 #define MIB             (1ull << 20)
 #define HEAP_ALIGN      (64 * MIB) /* HEAP_MAX_SIZE */
 #define HEAP_ALIGN_HUGE (8 * MIB)  /* glibc.malloc.hugetlb=2, 2 MiB pages */
@@ -25,11 +26,12 @@
 #define CHUNK_MAPPED    2ull
 #define CHUNK_FLAGS     7ull
 
-#define READS_MAX   (1u << 18)      /* headers looked at in one classification */
-#define SCAN_MAX    (1u << 18)      /* page starts looked at in what is not a chain: 1 GiB */
-#define SCAN_RUN    (1u << 16)      /* of these in one stretch */
+#define READS_MAX   (1u << 17)      /* headers looked at in one classification */
+#define SKIP_COST   8u              /* pages that one skip over untouched ones counts as */
+#define JUMPS_MAX   1024u           /* places tried for an arena where nothing else is looked at */
 #define SCAN_MIN    (128 * 1024ull) /* the least block believed there: M_MMAP_THRESHOLD */
 #define ALIGN_PAGES 64u             /* memalign: pages searched for a moved block's header */
+#define NO_PAGE     UINT64_MAX
 #define STACK_MAX   (1ull << 40)
 
 struct range {
@@ -37,27 +39,21 @@ struct range {
 };
 
 struct walk {
-	const struct mt_maps *maps;
+	const struct mt_vm_areas *areas;
 	const struct mt_mem *mem;
+	struct mt_vm_cache *cache;
 	struct range *stacks; /* threads' stacks, sorted by hi */
 	size_t n_stacks, next_stack;
-	size_t at;                 /* no mapping before this one reaches what is yet to be added */
-	unsigned int reads, scans; /* left */
+	size_t at;                 /* no area before this one reaches what is yet to be added */
+	unsigned int reads, jumps; /* left */
+	uint64_t page_addr;        /* the page that was read last, NO_PAGE for none */
+	uint64_t page[PAGE / 8];
 	struct mt_vm_parts *out;
 };
 
 static uint64_t page_up(uint64_t v)
 {
 	return (v + PAGE - 1) & ~(PAGE - 1);
-}
-
-static bool is_private_anon(const struct mt_mapping *m)
-{
-	if (!m->write || m->shared)
-		return false;
-	if (strcmp(m->path, "/anon_hugepage") == 0)
-		return true;
-	return m->inode == 0 && (m->path[0] == '\0' || strncmp(m->path, "[anon:", 6) == 0);
 }
 
 static bool peek(struct walk *w, uint64_t addr, void *buf, size_t n)
@@ -68,8 +64,21 @@ static bool peek(struct walk *w, uint64_t addr, void *buf, size_t n)
 	return w->mem->read(w->mem, addr, buf, n) == 0;
 }
 
-/* The share of a mapping's resident bytes that falls on part of it. */
-static uint64_t share(const struct mt_mapping *m, uint64_t part)
+/* The same for two words at a page start: mostly more of the page is asked for next. */
+static bool peek_head(struct walk *w, uint64_t p, uint64_t head[2])
+{
+	if (w->page_addr != p) {
+		w->page_addr = NO_PAGE;
+		if (!peek(w, p, w->page, sizeof(w->page)))
+			return false;
+		w->page_addr = p;
+	}
+	memcpy(head, w->page, 2 * sizeof(*head));
+	return true;
+}
+
+/* The share of an area's resident bytes that falls on part of it. */
+static uint64_t share(const struct mt_vm_area *m, uint64_t part)
 {
 	uint64_t size = m->end - m->start;
 
@@ -79,10 +88,10 @@ static uint64_t share(const struct mt_mapping *m, uint64_t part)
 /* Adds [lo, hi) to *bytes and *resident; ranges come in ascending order. */
 static void add(struct walk *w, uint64_t lo, uint64_t hi, uint64_t *bytes, uint64_t *resident)
 {
-	while (w->at < w->maps->n && w->maps->v[w->at].end <= lo)
+	while (w->at < w->areas->n && w->areas->v[w->at].end <= lo)
 		w->at++;
-	for (size_t i = w->at; i < w->maps->n && w->maps->v[i].start < hi; i++) {
-		const struct mt_mapping *m = &w->maps->v[i];
+	for (size_t i = w->at; i < w->areas->n && w->areas->v[i].start < hi; i++) {
+		const struct mt_vm_area *m = &w->areas->v[i];
 		uint64_t from = m->start > lo ? m->start : lo;
 		uint64_t to = m->end < hi ? m->end : hi;
 
@@ -176,10 +185,10 @@ static void read_heads(struct walk *w, uint64_t p, size_t n, uint64_t (*heads)[2
  */
 static uint64_t aligned_total(struct walk *w, uint64_t p, uint64_t room, bool *lead)
 {
-	uint64_t page[PAGE / 8];
+	uint64_t head[2], *page = w->page;
 
 	*lead = false;
-	if (room < PAGE || !peek(w, p, page, sizeof(page)))
+	if (room < PAGE || !peek_head(w, p, head))
 		return 0;
 	for (uint64_t al = 64; al <= PAGE; al *= 2) {
 		uint64_t total = mapped_total(page + (al - 16) / 8, p, al - 16);
@@ -218,8 +227,7 @@ static bool is_boundary(struct walk *w, uint64_t p, uint64_t hi)
 		if (w->stacks[i].lo == p)
 			return true;
 	}
-	return (peek(w, p, header, sizeof(header)) && mapped_total(header, p, 0)) ||
-	       arena_len(w, p, hi);
+	return (peek_head(w, p, header) && mapped_total(header, p, 0)) || arena_len(w, p, hi);
 }
 
 /*
@@ -232,7 +240,7 @@ static uint64_t block_len(struct walk *w, uint64_t p, uint64_t hi)
 	uint64_t header[2], total, real;
 	bool lead;
 
-	if (!peek(w, p, header, sizeof(header)))
+	if (!peek_head(w, p, header))
 		return 0;
 	total = mapped_total(header, p, 0);
 	if (!total)
@@ -267,34 +275,128 @@ static uint64_t item_len(struct walk *w, uint64_t p, uint64_t hi)
 	return len && !cuts_stack(w, p, p + len) ? len : 0;
 }
 
+static uint64_t skip(struct walk *w, uint64_t p, uint64_t hi)
+{
+	return w->mem->skip && p < hi ? w->mem->skip(w->mem, p, hi) : p;
+}
+
+static void spend(unsigned int *left, size_t n)
+{
+	*left -= *left < n ? *left : (unsigned int)n;
+}
+
 /*
- * Looks for the next block or arena in [p, hi) at page starts. Returns where it
- * is; where none is found in bounded time, the next place that an arena could
- * start at, or hi.
+ * Looks for a block or an arena at the page starts of [p, hi), at no more than
+ * *left of them. Returns where it stopped; *found says that there is one.
  */
-static uint64_t scan(struct walk *w, uint64_t p, uint64_t hi, uint64_t run_hi)
+static uint64_t scan(struct walk *w, uint64_t p, uint64_t hi, uint64_t run_hi, unsigned int *left,
+		     bool *found)
 {
 	uint64_t heads[MT_MEM_HEADS][2];
-	size_t batch = 16, seen = 0;
+	size_t batch = 16;
 
-	while (p < hi && seen < SCAN_RUN && w->scans) {
-		size_t left = (hi - p + PAGE - 1) / PAGE;
-		size_t n = left < batch ? left : batch;
+	while (p < hi && *left) {
+		uint64_t used = skip(w, p, hi);
+		size_t room = (hi - used + PAGE - 1) / PAGE, n = *left < batch ? *left : batch;
 
+		if (n > room)
+			n = room;
+		spend(left, n + (used > p ? SKIP_COST : 0));
+		p = used;
+		if (!n)
+			break;
 		read_heads(w, p, n, heads);
 		for (size_t i = 0; i < n; i++, p += PAGE) {
-			if (mapped_total(heads[i], p, 0) >= SCAN_MIN ||
-			    (p % HEAP_ALIGN_HUGE == 0 && arena_len(w, p, run_hi)))
+			*found = mapped_total(heads[i], p, 0) >= SCAN_MIN ||
+				 (p % HEAP_ALIGN_HUGE == 0 && arena_len(w, p, run_hi));
+			if (*found)
 				return p;
 		}
-		seen += n;
-		w->scans -= w->scans < n ? w->scans : (unsigned int)n;
 		batch = batch * 2 < MT_MEM_HEADS ? batch * 2 : MT_MEM_HEADS;
 	}
-	if (p >= hi)
+	return p < hi ? p : hi;
+}
+
+/* [p, hi) held nothing at an earlier reading: some of it is looked at again. */
+static uint64_t pass(struct walk *w, uint64_t p, uint64_t hi, uint64_t run_hi, bool *found)
+{
+	struct mt_vm_cache *c = w->cache;
+	uint64_t from = c->cursor > p ? c->cursor : p;
+
+	if (!c->again || from >= hi)
 		return hi;
-	p = (p + HEAP_ALIGN - 1) & ~(HEAP_ALIGN - 1);
-	return p && p < hi ? p : hi;
+	c->cursor = scan(w, from, hi, run_hi, &c->again, found);
+	return *found ? c->cursor : hi;
+}
+
+/* One stretch gets at most half of the pages that are left: there may be others. */
+static uint64_t look(struct walk *w, uint64_t p, uint64_t hi, uint64_t run_hi, bool *found)
+{
+	unsigned int part = (w->cache->fresh + 1) / 2, left = part;
+	uint64_t end = scan(w, p, hi, run_hi, &left, found);
+
+	w->cache->fresh -= part - left;
+	return end;
+}
+
+/* The next place in [p, hi) where an arena is; hi if none is found. */
+static uint64_t jump(struct walk *w, uint64_t p, uint64_t hi, uint64_t run_hi)
+{
+	while (p < hi && w->jumps) {
+		w->jumps--;
+		p = skip(w, p, hi);
+		if (p > UINT64_MAX - HEAP_ALIGN)
+			break;
+		p = (p + HEAP_ALIGN - 1) & ~(HEAP_ALIGN - 1);
+		if (p < hi && arena_len(w, p, run_hi))
+			return p;
+		p += PAGE;
+	}
+	return hi;
+}
+
+/* The page at p begins no item: the next place in [p + PAGE, hi) that may, or hi. */
+static uint64_t next_item(struct walk *w, uint64_t p, uint64_t hi, uint64_t run_hi)
+{
+	uint64_t end = p + PAGE;
+	bool found = false;
+
+	for (;;) {
+		const struct mt_vm_seg *s;
+		uint64_t until = hi;
+
+		mt_vm_cache_note(w->cache, p, end < hi ? end : hi, false);
+		p = end;
+		if (found || p >= hi)
+			return p < hi ? p : hi;
+		s = mt_vm_cache_find(w->cache, p);
+		if (s && mt_vm_seg_lo(s) == p && mt_vm_seg_items(s))
+			return p;
+		if (s && mt_vm_seg_lo(s) > p)
+			until = mt_vm_seg_lo(s) < hi ? mt_vm_seg_lo(s) : hi;
+		else if (s)
+			until = s->hi < hi ? s->hi : hi;
+		if (s && mt_vm_seg_lo(s) <= p && !mt_vm_seg_items(s)) {
+			end = pass(w, p, until, run_hi, &found);
+			continue;
+		}
+		end = look(w, p, until, run_hi, &found);
+		if (found || end == until)
+			continue;
+		mt_vm_cache_note(w->cache, p, end, false);
+		p = end = jump(w, end, until, run_hi);
+		found = p < until;
+	}
+}
+
+/* The stack that covers p, or the next one behind it that begins in front of hi, or NULL. */
+static const struct range *stack_at(struct walk *w, uint64_t p, uint64_t hi)
+{
+	while (w->next_stack < w->n_stacks && w->stacks[w->next_stack].hi <= p)
+		w->next_stack++;
+	if (w->next_stack < w->n_stacks && w->stacks[w->next_stack].lo < hi)
+		return &w->stacks[w->next_stack];
+	return NULL;
 }
 
 static void walk_run(struct walk *w, uint64_t lo, uint64_t hi)
@@ -303,17 +405,15 @@ static void walk_run(struct walk *w, uint64_t lo, uint64_t hi)
 
 	while (p < hi) {
 		uint64_t len = item_len(w, p, hi);
-		const struct range *s = NULL;
+		const struct range *s;
 
 		if (len) {
+			mt_vm_cache_note(w->cache, p, p + len, true);
 			add_heap(w, p, p + len);
 			p += len;
 			continue;
 		}
-		while (w->next_stack < w->n_stacks && w->stacks[w->next_stack].hi <= p)
-			w->next_stack++;
-		if (w->next_stack < w->n_stacks && w->stacks[w->next_stack].lo < hi)
-			s = &w->stacks[w->next_stack];
+		s = stack_at(w, p, hi);
 		if (s && s->lo <= p) {
 			uint64_t end = s->hi < hi ? s->hi : hi;
 
@@ -321,7 +421,7 @@ static void walk_run(struct walk *w, uint64_t lo, uint64_t hi)
 			p = end;
 			continue;
 		}
-		p = scan(w, p + PAGE, s ? s->lo : hi, hi);
+		p = next_item(w, p, s ? s->lo : hi, hi);
 	}
 }
 
@@ -352,9 +452,9 @@ static bool stack_from_pthread(struct walk *w, uint64_t head, uint64_t limit, st
 
 static bool find_stack(struct walk *w, uint64_t head, struct range *ret)
 {
-	const struct mt_mapping *m = mt_maps_find(w->maps, head);
+	const struct mt_vm_area *m = mt_vm_areas_find(w->areas, head);
 
-	if (!m || !is_private_anon(m))
+	if (!m || m->kind != MT_VM_ANON)
 		return false;
 	if (!stack_from_pthread(w, head, m->end, ret)) {
 		ret->lo = m->start;
@@ -391,46 +491,51 @@ static int find_stacks(struct walk *w, const uint64_t *robust_lists, size_t n)
 	return 0;
 }
 
-static void add_brk(struct walk *w, const struct mt_mapping *m, uint64_t start_brk)
+static void add_brk(struct walk *w, const struct mt_vm_area *m, uint64_t start_brk)
 {
 	/* .bss may share the heap's first mapping; start_brk divides them. */
 	uint64_t lo = page_up(start_brk) > m->start ? page_up(start_brk) : m->start;
 
-	if (!m->write || m->shared || m->inode != 0 || lo >= m->end)
+	if (lo >= m->end)
 		return;
 	add_heap(w, lo, m->end);
 	w->out->heap_brk += m->end - lo;
 }
 
-static void walk_fini(struct walk *w)
+static void walk_all(struct walk *w, uint64_t start_brk)
 {
-	free(w->stacks);
+	for (size_t i = 0; i < w->areas->n; i++) {
+		const struct mt_vm_area *m = &w->areas->v[i];
+
+		if (m->kind == MT_VM_HEAP)
+			add_brk(w, m, start_brk);
+		else if (m->kind == MT_VM_STACK)
+			add_stack(w, m->start, m->end);
+		else
+			walk_run(w, m->start, mt_vm_areas_run(w->areas, &i));
+	}
 }
 
-int mt_vm_classify(const struct mt_maps *maps, const struct mt_mem *mem, uint64_t start_brk,
-		   const uint64_t *robust_lists, size_t n_threads, struct mt_vm_parts *out)
+int mt_vm_classify(const struct mt_vm_areas *areas, const struct mt_mem *mem, uint64_t start_brk,
+		   const uint64_t *robust_lists, size_t n_threads, struct mt_vm_cache *cache,
+		   struct mt_vm_parts *out)
 {
 	struct mt_vm_parts parts = {0};
-	__attribute__((cleanup(walk_fini))) struct walk w = {
-		.maps = maps, .mem = mem, .reads = READS_MAX, .scans = SCAN_MAX, .out = &parts};
+	struct walk w = {.areas = areas,
+			 .mem = mem,
+			 .cache = cache,
+			 .reads = READS_MAX,
+			 .jumps = JUMPS_MAX,
+			 .page_addr = NO_PAGE,
+			 .out = &parts};
 	int r = find_stacks(&w, robust_lists, n_threads);
 
 	if (r)
 		return r;
-	for (size_t i = 0; i < maps->n; i++) {
-		const struct mt_mapping *m = &maps->v[i];
-
-		if (strcmp(m->path, "[heap]") == 0) {
-			add_brk(&w, m, start_brk);
-		} else if (strcmp(m->path, "[stack]") == 0) {
-			add_stack(&w, m->start, m->end);
-		} else if (is_private_anon(m)) {
-			while (i + 1 < maps->n && maps->v[i + 1].start == maps->v[i].end &&
-			       is_private_anon(&maps->v[i + 1]))
-				i++;
-			walk_run(&w, m->start, maps->v[i].end);
-		}
-	}
+	mt_vm_cache_start(cache);
+	walk_all(&w, start_brk);
+	mt_vm_cache_finish(cache);
+	free(w.stacks);
 	*out = parts;
 	return 0;
 }

@@ -5,16 +5,21 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/personality.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "alloc/alloc.h"
 #include "base/log.h"
+#include "headless.h"
 #include "programs.h"
 
 static char last_log[8192];
@@ -351,6 +356,178 @@ static void test_hostile_name(void **state)
 	program_stop(&p);
 }
 
+/* The maps of a running program, its libc's code said to be elsewhere. */
+static struct mt_maps *maps_with_libc_at(pid_t pid, uint64_t addr, const char *path)
+{
+	struct mt_maps *maps = NULL;
+
+	assert_int_equal(mt_maps_read(pid, &maps), 0);
+	for (size_t i = 0; i < maps->n; i++) {
+		struct mt_mapping *m = &maps->v[i];
+
+		if (!strstr(m->path, "/libc"))
+			continue;
+		m->path = path;
+		if (addr && m->exec) {
+			m->start = addr;
+			m->end = addr + 4096;
+		}
+	}
+	return maps;
+}
+
+/* The mapping is gone; what has the path now is not what was mapped. */
+static void test_unmapped_meanwhile(void **state)
+{
+	struct mt_alloc_found *found = NULL;
+	struct program p = {.pid = -1, .in = -1};
+	struct mt_maps *maps;
+	char planted[512];
+
+	(void)state;
+	if (geteuid() != 0)
+		skip(); /* map_files needs a capability */
+	build_libraries();
+	snprintf(planted, sizeof(planted), "%s", programs_path("own.so"));
+	assert_int_equal(start("program", NULL, &p), 0);
+	maps = maps_with_libc_at(p.pid, 0x1000, planted);
+	assert_int_equal(mt_alloc_detect(p.pid, maps, &found), -ENOENT);
+	assert_null(found);
+	mt_maps_free(&maps);
+	program_stop(&p);
+}
+
+/* Detection without the capabilities that map_files asks for, in a child. */
+static int detect_by_path(pid_t pid, const struct mt_maps *maps)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2] = {0};
+	struct mt_alloc_found *found = NULL;
+	int status;
+	pid_t child = fork();
+
+	if (!child) {
+		d[0].effective = d[0].permitted = 1u << CAP_SYS_PTRACE | 1u << CAP_DAC_OVERRIDE;
+		if (syscall(SYS_capset, &h, d))
+			_exit(0);
+		_exit(-mt_alloc_detect(pid, maps, &found));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return -WEXITSTATUS(status);
+}
+
+/* Only a regular file is opened: a device may act on it. A pipe here, watched. */
+static void test_planted_device(void **state)
+{
+	struct program p = {.pid = -1, .in = -1};
+	struct mt_maps *maps;
+	int watch, was;
+	char fifo[512], events[4096];
+
+	(void)state;
+	if (geteuid() != 0)
+		skip(); /* needs to trace without being able to open map_files */
+	snprintf(fifo, sizeof(fifo), "%s", programs_path("fifo"));
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	assert_true(programs_run("ln -s fifo libc.link"));
+	assert_int_equal(start("program", NULL, &p), 0);
+	watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	assert_true(inotify_add_watch(watch, fifo, IN_OPEN) >= 0);
+	maps = maps_with_libc_at(p.pid, 0, programs_path("libc.link"));
+	assert_int_equal(detect_by_path(p.pid, maps), -ENOENT);
+	was = (int)read(watch, events, sizeof(events));
+	assert_int_equal(was, -1);
+	assert_int_equal(errno, EAGAIN);
+	close(watch);
+	mt_maps_free(&maps);
+	/* The way by the path works, where there is what should be. */
+	assert_int_equal(mt_maps_read(p.pid, &maps), 0);
+	assert_int_equal(detect_by_path(p.pid, maps), 0);
+	mt_maps_free(&maps);
+	program_stop(&p);
+}
+
+/* Held at its exec: the linker has mapped nothing yet, which is no refusal. */
+static void test_not_mapped_yet(void **state)
+{
+	char path[512];
+	struct program p = {.pid = -1, .in = -1};
+	struct mt_alloc_found *found;
+	int status;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s", programs_path("program"));
+	p.pid = fork();
+	if (!p.pid) {
+		if (!ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+			execl(path, path, (char *)NULL);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(p.pid, &status, 0), p.pid);
+	assert_true(WIFSTOPPED(status));
+	assert_int_equal(detect(&p, &found), -ENOENT);
+	kill(p.pid, SIGKILL);
+	assert_int_equal(waitpid(p.pid, NULL, 0), p.pid);
+}
+
+/* A static program that has symbols and no malloc never will have one. */
+static void test_static_without_malloc(void **state)
+{
+	(void)state;
+	assert_int_equal(programs_write("none.c",
+					"static long call(long n, long a, void *b, long c)\n"
+					"{\n"
+					"	long r;\n"
+					"	__asm__ volatile(\"syscall\" : \"=a\"(r)\n"
+					"		: \"a\"(n), \"D\"(a), \"S\"(b), \"d\"(c)\n"
+					"		: \"rcx\", \"r11\", \"memory\");\n"
+					"	return r;\n"
+					"}\n"
+					"void _start(void)\n"
+					"{\n"
+					"	static char c;\n"
+					"	call(1, 1, &c, 1);\n"
+					"	while (call(0, 0, &c, 1) > 0)\n"
+					"		;\n"
+					"	call(60, 0, 0, 0);\n"
+					"}\n"),
+			 0);
+	assert_true(programs_run("cc -O1 -ffreestanding -fno-stack-protector -nostdlib -static "
+				 "-o none none.c"));
+	expect_error("none", NULL, -ENODATA, "defines no malloc");
+}
+
+/* The first thread has exited; the files are had by another one. */
+static void test_without_first_thread(void **state)
+{
+	struct program p = {.pid = -1, .in = -1};
+	struct mt_alloc_found *found;
+
+	(void)state;
+	assert_int_equal(programs_write("headless.c",
+					"#include <pthread.h>\n"
+					"#define main program\n"
+					"#include \"program.c\"\n"
+					"#undef main\n"
+					"static void *run(void *arg) { return program(), arg; }\n"
+					"int main(void)\n"
+					"{\n"
+					"	pthread_t t;\n"
+					"	pthread_create(&t, NULL, run, NULL);\n"
+					"	pthread_exit(NULL);\n"
+					"}\n"),
+			 0);
+	assert_true(programs_run("cc -pthread -o headless headless.c"));
+	assert_int_equal(start("headless", NULL, &p), 0);
+	while (!headless_is(p.pid))
+		sched_yield();
+	assert_int_equal(detect(&p, &found), 0);
+	assert_non_null(strstr(found->path, "libc"));
+	free(found);
+	program_stop(&p);
+}
+
 static void test_gone(void **state)
 {
 	struct mt_alloc_found *found = NULL;
@@ -369,13 +546,24 @@ static void test_gone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dynamic), cmocka_unit_test(test_deleted),
-		cmocka_unit_test(test_static),  cmocka_unit_test(test_static_pie),
-		cmocka_unit_test(test_unknown), cmocka_unit_test(test_own),
-		cmocka_unit_test(test_wrapper), cmocka_unit_test(test_dlopened),
-		cmocka_unit_test(test_linker),  cmocka_unit_test(test_legacy_layout),
-		cmocka_unit_test(test_32_bit),  cmocka_unit_test(test_hostile_name),
+		cmocka_unit_test(test_dynamic),
+		cmocka_unit_test(test_deleted),
+		cmocka_unit_test(test_static),
+		cmocka_unit_test(test_static_pie),
+		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_own),
+		cmocka_unit_test(test_wrapper),
+		cmocka_unit_test(test_dlopened),
+		cmocka_unit_test(test_linker),
+		cmocka_unit_test(test_legacy_layout),
+		cmocka_unit_test(test_32_bit),
+		cmocka_unit_test(test_hostile_name),
 		cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_unmapped_meanwhile),
+		cmocka_unit_test(test_planted_device),
+		cmocka_unit_test(test_not_mapped_yet),
+		cmocka_unit_test(test_static_without_malloc),
+		cmocka_unit_test(test_without_first_thread),
 	};
 
 	return cmocka_run_group_tests(tests, setup, programs_teardown);

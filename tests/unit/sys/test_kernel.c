@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "headless.h"
 
 #define NOBODY 65534
 
@@ -219,8 +221,18 @@ static void as_nobody(void)
 		_exit(1);
 }
 
-/* Asked by nobody of a process of root's: in a child, which hands back what it heard. */
-static void ask_as_nobody(pid_t target, int *r)
+/* Newer kernels let CAP_PERFMON read maps too. */
+static void without_capabilities(void)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2] = {0};
+
+	if (syscall(SYS_capset, &h, d))
+		_exit(1);
+}
+
+/* Asked in a child, after change() there, which hands back what it heard. */
+static void ask(pid_t target, void (*change)(void), int *r)
 {
 	int fds[2];
 	pid_t pid;
@@ -228,7 +240,7 @@ static void ask_as_nobody(pid_t target, int *r)
 	assert_int_equal(pipe(fds), 0);
 	pid = fork();
 	if (!pid) {
-		as_nobody();
+		change();
 		*r = target ? mt_target_require(target) : mt_kernel_require();
 		dprintf(fds[1], "%d %d %s", *r, lines, said);
 		_exit(0);
@@ -254,11 +266,38 @@ static void target_of_another(void **state)
 	(void)state;
 	need_root();
 	pid = start_child(hostile_name);
-	ask_as_nobody(pid, &r);
+	ask(pid, as_nobody, &r);
 	assert_true(r == -EACCES || r == -EPERM);
 	assert_said("sudo");
 	assert_null(strchr(said, '\x1b'));
 	end_child(pid);
+}
+
+/* Root without the right to trace is not told to become root. */
+static void target_refused_to_root(void **state)
+{
+	pid_t target;
+	int r = 0;
+
+	(void)state;
+	need_root();
+	target = start_child(as_nobody);
+	ask(target, without_capabilities, &r);
+	assert_true(r == -EACCES || r == -EPERM);
+	assert_said("though root");
+	assert_said("CAP_SYS_PTRACE");
+	assert_null(strstr(said, "sudo"));
+	end_child(target);
+}
+
+/* The first thread has exited, the process has not ended. */
+static void target_without_first_thread(void **state)
+{
+	pid_t pid = start_headless();
+
+	(void)state;
+	assert_int_equal(mt_target_require(pid), 0);
+	end_headless(pid);
 }
 
 static void kernel_unprivileged(void **state)
@@ -267,7 +306,7 @@ static void kernel_unprivileged(void **state)
 
 	(void)state;
 	need_root();
-	ask_as_nobody(0, &r);
+	ask(0, as_nobody, &r);
 	assert_true(r == -EACCES || r == -EPERM);
 	assert_said("CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE: run it with sudo");
 }
@@ -298,6 +337,8 @@ int main(void)
 		T(target_kernel_thread),
 		T(target_thread),
 		T(target_of_another),
+		T(target_refused_to_root),
+		T(target_without_first_thread),
 		T(kernel_unprivileged),
 		T(seccomp_leaves_nothing),
 	};

@@ -5,9 +5,12 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sys/procfs.h"
@@ -198,9 +201,20 @@ static void many(void **state)
 	free(text);
 }
 
+static int find_frame(const struct mt_mapping *m, void *ctx)
+{
+	uint64_t addr = (uint64_t)(uintptr_t)ctx;
+
+	if (addr < m->start || addr >= m->end)
+		return 0;
+	assert_string_equal(m->path, "[stack]");
+	assert_true(m->rss && m->pss && m->rss <= m->end - m->start);
+	return 77; /* what ends the reading is its result */
+}
+
 static void live_self(void **state)
 {
-	struct mt_maps *maps = NULL, *smaps = NULL;
+	struct mt_maps *maps = NULL;
 	const struct mt_mapping *m;
 
 	(void)state;
@@ -211,22 +225,107 @@ static void live_self(void **state)
 	m = mt_maps_find(maps, (uint64_t)(uintptr_t)live_self);
 	assert_non_null(m);
 	assert_true(m->exec && m->inode);
-	assert_int_equal(mt_smaps_read(getpid(), &smaps), 0);
-	m = mt_maps_find(smaps, (uint64_t)(uintptr_t)__builtin_frame_address(0));
-	assert_non_null(m);
-	assert_true(m->rss && m->pss && m->rss <= m->end - m->start);
 	mt_maps_free(&maps);
-	mt_maps_free(&smaps);
+	assert_int_equal(mt_smaps_each(getpid(), find_frame, __builtin_frame_address(0)), 77);
+}
+
+#define DEPTH 300 /* directories of 250 letters each: no path that can be opened */
+
+/* Makes the directories, one in the other, and maps a file in the last one. */
+static void *map_deep_file(const char *top)
+{
+	char name[251];
+	int dir = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+	void *p;
+
+	memset(name, 'd', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	for (int i = 0; i < DEPTH; i++) {
+		int next;
+
+		assert_int_equal(mkdirat(dir, name, 0700), 0);
+		next = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		assert_true(next >= 0);
+		close(dir);
+		dir = next;
+	}
+	fd = openat(dir, "f", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	close(dir);
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	p = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	close(fd);
+	assert_true(p != MAP_FAILED);
+	return p;
+}
+
+struct seen {
+	uint64_t addr, after;
+	bool found;
+};
+
+static int see(const struct mt_mapping *m, void *ctx)
+{
+	struct seen *s = ctx;
+
+	if (m->start <= s->addr && s->addr < m->end) {
+		assert_string_equal(m->path, "");
+		assert_true(m->inode && m->exec);
+		s->found = true;
+	}
+	s->after = m->start;
+	return 0;
+}
+
+/* A line longer than any buffer is a mapping like others; only its name is not had. */
+static void endless_name(void **state)
+{
+	char top[] = "/tmp/memtrace-unit-XXXXXX", cmd[64];
+	struct seen seen = {0};
+	struct mt_maps *maps = NULL;
+	void *p;
+
+	(void)state;
+	assert_non_null(mkdtemp(top));
+	p = map_deep_file(top);
+	seen.addr = (uint64_t)(uintptr_t)p;
+	assert_int_equal(mt_maps_each(getpid(), see, &seen), 0);
+	assert_true(seen.found && seen.after > seen.addr);
+	assert_int_equal(mt_maps_read(getpid(), &maps), 0);
+	mt_maps_free(&maps);
+	munmap(p, 4096);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", top);
+	assert_int_equal(system(cmd), 0);
+}
+
+/* Anonymous memory is not kept, and much of it costs nothing. */
+static void names_only(void **state)
+{
+	enum { N = 20000 };
+	char *p = mmap(NULL, N * 8192ul, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		       0);
+	struct mt_maps *maps = NULL;
+
+	(void)state;
+	assert_true(p != MAP_FAILED);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(mprotect(p + i * 8192, 4096, PROT_NONE), 0);
+	assert_int_equal(mt_maps_read(getpid(), &maps), 0);
+	assert_true(maps->n < N);
+	for (size_t i = 0; i < maps->n; i++)
+		assert_true(maps->v[i].path[0] != '\0');
+	mt_maps_free(&maps);
+	munmap(p, N * 8192ul);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fields),    cmocka_unit_test(hostile_names),
-		cmocka_unit_test(damaged),   cmocka_unit_test(smaps_sizes),
-		cmocka_unit_test(nothing),   cmocka_unit_test(grown_while_reading),
-		cmocka_unit_test(many),      cmocka_unit_test(find_edges),
-		cmocka_unit_test(live_self),
+		cmocka_unit_test(fields),     cmocka_unit_test(hostile_names),
+		cmocka_unit_test(damaged),    cmocka_unit_test(smaps_sizes),
+		cmocka_unit_test(nothing),    cmocka_unit_test(grown_while_reading),
+		cmocka_unit_test(many),       cmocka_unit_test(find_edges),
+		cmocka_unit_test(live_self),  cmocka_unit_test(endless_name),
+		cmocka_unit_test(names_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

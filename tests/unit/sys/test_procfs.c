@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "headless.h"
+
 static const char status_text[] = "Name:\ta b\\nState:\\\\ Z\n"
 				  "Umask:\t0022\n"
 				  "State:\tS (sleeping)\n"
@@ -291,15 +293,53 @@ static void gone(void **state)
 	assert_int_equal(mt_proc_cgroup(pid, buf, sizeof(buf)), -ESRCH);
 }
 
+/* The first thread has exited: what another one shows is the process's. */
+static void without_first_thread(void **state)
+{
+	struct mt_proc_status status;
+	struct mt_proc_stat stat;
+	struct mt_maps *maps = NULL;
+	pid_t pid = start_headless();
+	char buf[4096];
+	int fd;
+
+	(void)state;
+	assert_int_not_equal(mt_proc_live(pid), pid);
+	assert_int_equal(mt_proc_live(getpid()), getpid());
+	assert_int_equal(mt_proc_status_read(pid, &status), 0);
+	assert_int_equal(status.tgid, pid);
+	assert_true(status.has_mm && status.vm_data && status.state != 'Z');
+	assert_int_equal(mt_proc_stat_read(pid, &stat), 0);
+	assert_true(stat.start_time && stat.start_brk && stat.state != 'Z');
+	assert_int_equal(mt_maps_read(pid, &maps), 0);
+	assert_true(maps->n > 0);
+	mt_maps_free(&maps);
+	assert_int_equal(mt_proc_exe(pid, buf, sizeof(buf)), 0);
+	assert_non_null(strstr(buf, "test_procfs"));
+	fd = mt_proc_open(pid, "mem");
+	assert_true(fd >= 0);
+	close(fd);
+	end_headless(pid);
+	assert_int_equal(mt_proc_live(pid), pid);
+	assert_int_equal(mt_proc_open(pid, "mem"), -ESRCH);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(status_fields),   cmocka_unit_test(status_without_memory),
-		cmocka_unit_test(status_damaged),  cmocka_unit_test(status_long_name),
-		cmocka_unit_test(stat_fields),     cmocka_unit_test(stat_damaged),
-		cmocka_unit_test(cgroup_paths),    cmocka_unit_test(deleted_suffix),
-		cmocka_unit_test(read_file_sizes), cmocka_unit_test(read_file_errors),
-		cmocka_unit_test(live_self),       cmocka_unit_test(gone),
+		cmocka_unit_test(status_fields),
+		cmocka_unit_test(status_without_memory),
+		cmocka_unit_test(status_damaged),
+		cmocka_unit_test(status_long_name),
+		cmocka_unit_test(stat_fields),
+		cmocka_unit_test(stat_damaged),
+		cmocka_unit_test(cgroup_paths),
+		cmocka_unit_test(deleted_suffix),
+		cmocka_unit_test(read_file_sizes),
+		cmocka_unit_test(read_file_errors),
+		cmocka_unit_test(live_self),
+		cmocka_unit_test(gone),
+		cmocka_unit_test(without_first_thread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
