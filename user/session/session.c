@@ -158,6 +158,8 @@ int mt_tracee_attach(struct mt_session *s, struct mt_tracee *t)
 {
 	int r;
 
+	if (!t->found)
+		return -ENOENT;
 	t->file_id = ++s->next_file_id;
 	r = mt_keeper_attach(&s->keeper, t->slot, t->pid, t->found, t->file_id);
 	if (r && (r == -ESRCH || has_ended(t)))
