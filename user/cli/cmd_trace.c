@@ -9,10 +9,10 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/events.h"
@@ -24,7 +24,6 @@
 #include "target/launch.h"
 
 #define UNIT_NOT_GIVEN ((enum mt_unit)99)
-#define SECOND_NS      1000000000u
 
 struct config {
 	struct mt_pid_list pids;
@@ -277,11 +276,8 @@ static int add_pids(struct trace *t)
 
 static void say_attached(const struct trace *t, uint64_t start_ns)
 {
-	struct timespec now;
-	uint64_t ns;
+	uint64_t ns = mt_clock_ns(CLOCK_MONOTONIC) - start_ns;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	ns = (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec - start_ns;
 	for (size_t i = 0; i < mt_session_count(t->session); i++) {
 		const struct mt_alloc_found *f = mt_session_allocator(t->session, i);
 
@@ -368,10 +364,9 @@ static int finish(struct trace *t, int r)
 static int run_trace(struct trace *t, char **command)
 {
 	struct mt_session_opts opts = {.max_targets = command ? 1 : t->cfg.pids.n};
-	struct timespec start;
+	uint64_t start_ns = mt_clock_ns(CLOCK_MONOTONIC);
 	int r, status = MT_EXIT_FAILED;
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
 	r = open_outputs(t, opts.max_targets);
 	if (r)
 		return r == -EINVAL ? MT_EXIT_USAGE : MT_EXIT_FAILED;
@@ -383,7 +378,7 @@ static int run_trace(struct trace *t, char **command)
 				 t->cfg.duration_ns))
 		r = -EIO;
 	else if (!r)
-		r = trace_all(t, (uint64_t)start.tv_sec * SECOND_NS + (uint64_t)start.tv_nsec);
+		r = trace_all(t, start_ns);
 	if (!t->child && command)
 		return status;
 	return finish(t, r);
@@ -412,7 +407,7 @@ static void list_formats(void)
 
 static int run(int argc, char **argv)
 {
-	struct trace t = {.cfg = {.interval_ns = SECOND_NS, .unit = UNIT_NOT_GIVEN}};
+	struct trace t = {.cfg = {.interval_ns = MT_SECOND_NS, .unit = UNIT_NOT_GIVEN}};
 	bool dashdash;
 	int first, status;
 

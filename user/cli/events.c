@@ -7,9 +7,9 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 static int watch(struct mt_events *e, int fd)
@@ -71,16 +71,6 @@ void mt_events_close(struct mt_events *e)
 	close(e->signal_fd);
 }
 
-#define SECOND_NS 1000000000u
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
-}
-
 /* Ends the program if this stop signal is the second. */
 static void second_ends(const struct mt_events *e, const struct signalfd_siginfo *si)
 {
@@ -88,7 +78,7 @@ static void second_ends(const struct mt_events *e, const struct signalfd_siginfo
 
 	if (!e->stopping)
 		return;
-	if (e->interactive && terminal && now_ns() - e->stop_ns > SECOND_NS)
+	if (e->interactive && terminal && mt_clock_ns(CLOCK_MONOTONIC) - e->stop_ns > MT_SECOND_NS)
 		return;
 	_exit(128 + (int)si->ssi_signo);
 }
@@ -105,7 +95,7 @@ int mt_events_signal(struct mt_events *e, enum mt_event *ret)
 	}
 	second_ends(e, &si);
 	e->stopping = true;
-	e->stop_ns = now_ns();
+	e->stop_ns = mt_clock_ns(CLOCK_MONOTONIC);
 	e->signo = (int)si.ssi_signo;
 	e->from_user = si.ssi_code <= 0;
 	*ret = MT_EVENT_STOP;

@@ -95,8 +95,6 @@ struct mt_session {
 	size_t n;
 };
 
-uint64_t mt_now_ns(int clock);
-
 /* life.c: exec and exit */
 int mt_life_open(struct mt_session *s);
 void mt_life_handle_exit(struct mt_session *s, struct mt_tracee *t);

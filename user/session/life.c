@@ -10,8 +10,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
+#include <unistd.h>
 
-#include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "memtrace.skel.h"
 #include "session/internal.h"
@@ -54,7 +55,7 @@ static int on_life(void *ctx, void *data, size_t size)
 			continue;
 		t->relook = true;
 		t->moved = t->moved || l->type == MT_LIFE_EXEC_MOVED;
-		t->untraced = false;
+		t->untraced = s->keeper_gone;
 		t->full_ns = 0;
 		t->parts_ns = 0;
 		memset(&t->vm, 0, sizeof(t->vm));
@@ -92,7 +93,7 @@ int mt_life_open(struct mt_session *s)
 void mt_life_handle_exit(struct mt_session *s, struct mt_tracee *t)
 {
 	t->ended = true;
-	t->ended_ns = mt_now_ns(CLOCK_MONOTONIC);
+	t->ended_ns = mt_clock_ns(CLOCK_MONOTONIC);
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, t->pidfd, NULL);
 }
 

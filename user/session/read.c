@@ -5,22 +5,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "memtrace.skel.h"
 #include "session/internal.h"
 #include "sys/procfs.h"
 #include "sys/vm.h"
-
-uint64_t mt_now_ns(int clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static void add_classes(struct mt_class_counts *sum, const struct mt_class_counts *c)
 {
@@ -124,7 +116,7 @@ static enum mt_vm_depth choose_depth(const struct mt_session *s, const struct mt
 
 void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth depth)
 {
-	uint64_t now = mt_now_ns(CLOCK_MONOTONIC);
+	uint64_t now = mt_clock_ns(CLOCK_MONOTONIC);
 	struct mt_proc_status status;
 	struct mt_vm vm = t->vm;
 
@@ -142,7 +134,7 @@ void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth 
 	if (depth == MT_VM_FULL)
 		t->full_ns = now;
 	if (depth == MT_VM_PARTS)
-		t->parts_cost = mt_now_ns(CLOCK_MONOTONIC) - now;
+		t->parts_cost = mt_clock_ns(CLOCK_MONOTONIC) - now;
 	if (depth != MT_VM_STATUS)
 		t->parts_ns = now;
 	if (!mt_proc_status_read(t->pid, &status))
@@ -153,7 +145,7 @@ static void fill_tracer(const struct mt_session *s, struct mt_snapshot *snap)
 {
 	struct mt_proc_status self;
 
-	snap->tracer.cpu_ns = mt_now_ns(CLOCK_PROCESS_CPUTIME_ID);
+	snap->tracer.cpu_ns = mt_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	if (!mt_proc_status_read(getpid(), &self))
 		snap->tracer.rss = self.vm_rss;
 	snap->tracer.map_bytes = s->progs.map_bytes;
@@ -163,8 +155,8 @@ static void fill_tracer(const struct mt_session *s, struct mt_snapshot *snap)
 
 static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struct mt_snapshot *snap)
 {
-	snap->time_ns = mt_now_ns(CLOCK_REALTIME);
-	snap->uptime_ns = mt_now_ns(CLOCK_MONOTONIC) - s->start_ns;
+	snap->time_ns = mt_clock_ns(CLOCK_REALTIME);
+	snap->uptime_ns = mt_clock_ns(CLOCK_MONOTONIC) - s->start_ns;
 	snap->seq = t->seq++;
 	snap->final = t->ended;
 	snap->pid = t->pid;

@@ -10,9 +10,9 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "memtrace.skel.h"
 #include "session/internal.h"
@@ -70,7 +70,7 @@ int mt_session_new(const struct mt_session_opts *opts, struct mt_session **ret)
 	if (!s->opts.smaps_ns)
 		s->opts.smaps_ns = SMAPS_NS;
 	s->timer_fd = -1;
-	s->start_ns = mt_now_ns(CLOCK_MONOTONIC);
+	s->start_ns = mt_clock_ns(CLOCK_MONOTONIC);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->cpus = libbpf_num_possible_cpus();
 	if (s->cpus > 0)
