@@ -14,7 +14,8 @@
 
 #include "sys/procfs.h"
 
-#define PAGE MT_MEM_PAGE
+#define PAGE      MT_MEM_PAGE
+#define PAGES_MAX 65u /* asked about at a time: 256 KiB and what they overlap */
 
 /* Bits 63 and 62 of an entry: present, swapped. Documentation/admin-guide/mm/pagemap.rst */
 #define PAGEMAP_USED (3ull << 62)
@@ -32,6 +33,11 @@ struct scan_arg {
 #define PAGE_IS_SWAPPED (1ull << 4)
 /* The kernel walks empty page tables too: so much of them in one call. */
 #define SKIP_MAX (16ull << 30)
+
+static bool is_used(uint64_t entry)
+{
+	return entry & PAGEMAP_USED;
+}
 
 /* Which of n pages hold anything; all of them where the kernel does not say. */
 static void used_pages(const struct mt_mem_process *p, uint64_t addr, size_t n, uint64_t *map)
@@ -55,18 +61,19 @@ static int read_used(const struct mt_mem_process *p, uint64_t addr, void *buf, s
 	return (size_t)r == n ? 0 : -EFAULT;
 }
 
-static int process_read(const struct mt_mem *m, uint64_t addr, void *buf, size_t n)
+/* From addr in as many pages as map tells of: runs of used ones in one reading each. */
+static int read_pages(const struct mt_mem_process *p, uint64_t addr, char *out, size_t n,
+		      const uint64_t *map)
 {
-	const struct mt_mem_process *p = m->ctx;
-	char *out = buf;
-
 	while (n) {
-		size_t room = PAGE - addr % PAGE, part = n < room ? n : room;
-		uint64_t used;
+		const bool used = is_used(*map);
+		size_t part = PAGE - addr % PAGE;
 		int r = 0;
 
-		used_pages(p, addr, 1, &used);
-		if (used & PAGEMAP_USED)
+		for (map++; part < n && is_used(*map) == used; map++)
+			part += PAGE;
+		part = part < n ? part : n;
+		if (used)
 			r = read_used(p, addr, out, part);
 		else
 			memset(out, 0, part);
@@ -79,6 +86,44 @@ static int process_read(const struct mt_mem *m, uint64_t addr, void *buf, size_t
 	return 0;
 }
 
+static int process_read(const struct mt_mem *m, uint64_t addr, void *buf, size_t n)
+{
+	const struct mt_mem_process *p = m->ctx;
+	uint64_t map[PAGES_MAX];
+	char *out = buf;
+
+	while (n) {
+		size_t room = PAGES_MAX * PAGE - addr % PAGE, part = n < room ? n : room;
+		int r;
+
+		used_pages(p, addr, (addr % PAGE + part + PAGE - 1) / PAGE, map);
+		r = read_pages(p, addr, out, part, map);
+		if (r)
+			return r;
+		addr += part;
+		out += part;
+		n -= part;
+	}
+	return 0;
+}
+
+uint64_t mt_mem_used(const struct mt_mem_process *p, uint64_t lo, uint64_t hi)
+{
+	uint64_t map[MT_MEM_HEADS], used = 0;
+
+	while (lo < hi) {
+		size_t n = (hi - lo) / PAGE < MT_MEM_HEADS ? (hi - lo) / PAGE : MT_MEM_HEADS;
+
+		if (!n)
+			break;
+		used_pages(p, lo, n, map);
+		for (size_t i = 0; i < n; i++)
+			used += is_used(map[i]) ? PAGE : 0;
+		lo += n * PAGE;
+	}
+	return used;
+}
+
 static void process_heads(const struct mt_mem *m, uint64_t addr, size_t n, uint64_t (*out)[2])
 {
 	const struct mt_mem_process *p = m->ctx;
@@ -87,7 +132,7 @@ static void process_heads(const struct mt_mem *m, uint64_t addr, size_t n, uint6
 	memset(out, 0, n * sizeof(*out));
 	used_pages(p, addr, n, map);
 	for (size_t i = 0; i < n; i++) {
-		if (map[i] & PAGEMAP_USED && read_used(p, addr + i * PAGE, out[i], sizeof(out[i])))
+		if (is_used(map[i]) && read_used(p, addr + i * PAGE, out[i], sizeof(out[i])))
 			memset(out[i], 0, sizeof(out[i]));
 	}
 }

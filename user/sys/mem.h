@@ -38,6 +38,8 @@ struct mt_mem_process {
 
 /* Needs ptrace access; without it every read returns -EBADF. Closed in any case. */
 void mt_mem_open(struct mt_mem_process *p, pid_t pid);
+/* Bytes of the pages in [lo, hi), page edges, that are resident or swapped. */
+uint64_t mt_mem_used(const struct mt_mem_process *p, uint64_t lo, uint64_t hi);
 void mt_mem_close(struct mt_mem_process *p);
 
 #endif
