@@ -86,13 +86,18 @@ enum mt_kind {
 	MT_KIND_MALLOC = 1, /* malloc, calloc: a return probe only */
 	MT_KIND_FREE,
 	MT_KIND_REALLOC,
-	MT_KIND_REALLOCARRAY,
-	MT_KIND_MEMALIGN, /* returns the block: memalign, aligned_alloc, valloc, pvalloc */
+	MT_KIND_REALLOCARRAY, /* an entry only: it calls realloc */
+	MT_KIND_MEMALIGN,     /* returns the block: memalign, aligned_alloc, valloc, pvalloc */
 	MT_KIND_POSIX_MEMALIGN,
+	/* Jumps back to the entry: the same call enters once more. */
+	MT_KIND_FREE_AGAIN,
+	MT_KIND_MALLOC_AGAIN,
+	MT_KIND_REALLOC_AGAIN,
 };
 
 struct mt_frame {
 	__u64 sp;       /* stack pointer at the function's entry; 0: no frame */
+	__u64 again;    /* stack pointer of a call that enters once more; 0: none does */
 	__u64 ptr;      /* realloc: the old block; posix_memalign: where the result goes */
 	__u64 old_size; /* realloc: usable size of the old block */
 	__u64 request;  /* realloc: bytes asked for */
@@ -136,7 +141,7 @@ MT_SIZE_ASSERT(struct mt_class_counts, 32);
 MT_SIZE_ASSERT(struct mt_vm_flow, 32);
 MT_SIZE_ASSERT(struct mt_counters, 32 * MT_CLASSES + 32 * MT_VM_CALLS + 72);
 MT_SIZE_ASSERT(struct mt_target, 72);
-MT_SIZE_ASSERT(struct mt_frame, 40);
+MT_SIZE_ASSERT(struct mt_frame, 48);
 MT_SIZE_ASSERT(struct mt_life, 8);
 
 #endif

@@ -106,6 +106,8 @@ MT_INLINE void on_malloc_return(const struct hit *h)
 	__u64 sp = PT_REGS_SP(h->ctx);
 
 	COUNT(h->c->events, 1);
+	if (mt_core_entered_again(f, sp - 8))
+		return;
 	if (inside_frame(f, mt_core_frame_at_return(f, sp, MT_KIND_MALLOC), h->c))
 		return;
 	if (mt_func_ip &&
@@ -125,13 +127,15 @@ MT_INLINE void on_free(const struct hit *h)
 	if (!ptr)
 		return;
 	COUNT(h->c->events, 1);
+	f = current_frame();
+	if (mt_core_entered_again(f, sp))
+		return;
 	if (read_user_u64(&ret, sp))
 		COUNT(h->c->failed_reads, 1);
 	if (mt_core_internal(h->cookie, PT_REGS_IP(h->ctx), ret)) {
 		COUNT(h->c->internal, 1);
 		return;
 	}
-	f = current_frame();
 	if (inside_frame(f, mt_core_frame_at_entry(f, sp, MT_KIND_FREE), h->c))
 		return;
 	size = usable_size(h->t, h->c, ptr);
@@ -139,20 +143,41 @@ MT_INLINE void on_free(const struct hit *h)
 		count_free(h->c, size);
 }
 
+/*
+ * A jump back to the entry: glibc 2.43 makes a thread's cache in its first free,
+ * and before 2.34 the first malloc or realloc readies the allocator by a hook;
+ * then each begins anew. To take the first count back instead would let a reader
+ * see the counts fall. malloc's return probe fires for both entries; memalign
+ * jumps to malloc, too, but has a frame open.
+ */
+MT_INLINE void on_again(const struct hit *h)
+{
+	const __u32 kind = MT_COOKIE_KIND(h->cookie);
+	const __u64 sp = PT_REGS_SP(h->ctx);
+	struct mt_frame *f;
+
+	if (kind == MT_KIND_FREE_AGAIN && !REG_ARG1(h->ctx))
+		return;
+	COUNT(h->c->events, 1);
+	f = create_frame();
+	if (!f)
+		COUNT(h->c->failed_storage, 1);
+	else if (kind != MT_KIND_MALLOC_AGAIN ||
+		 mt_core_frame_at_entry(f, sp, MT_KIND_MALLOC) != MT_FRAME_INSIDE)
+		f->again = sp;
+}
+
 /* What the return will need and only the entry knows. */
 MT_INLINE void fill_frame(struct mt_frame *f, const struct hit *h, __u32 kind)
 {
-	__u64 count = REG_ARG2(h->ctx), size = REG_ARG3(h->ctx);
-
 	f->ptr = 0;
 	f->old_size = 0;
 	f->request = 1;
 	if (kind == MT_KIND_POSIX_MEMALIGN) {
 		f->ptr = REG_ARG1(h->ctx);
-	} else if (kind == MT_KIND_REALLOC || kind == MT_KIND_REALLOCARRAY) {
+	} else if (kind == MT_KIND_REALLOC) {
 		f->ptr = REG_ARG1(h->ctx);
-		/* only whether it is 0 matters, and a product that overflows is not */
-		f->request = kind == MT_KIND_REALLOC ? count : (count && size);
+		f->request = REG_ARG2(h->ctx);
 		if (f->ptr)
 			f->old_size = usable_size(h->t, h->c, f->ptr);
 	}
@@ -161,17 +186,34 @@ MT_INLINE void fill_frame(struct mt_frame *f, const struct hit *h, __u32 kind)
 	f->sp = PT_REGS_SP(h->ctx);
 }
 
+/*
+ * The entry of reallocarray: it calls realloc, maybe another library's that
+ * leads back here, and realloc counts. Unless the product overflows.
+ */
+MT_INLINE void on_reallocarray(const struct hit *h)
+{
+	__u64 count = REG_ARG2(h->ctx), size = REG_ARG3(h->ctx), most;
+
+	COUNT(h->c->events, 1);
+	if (!size)
+		return;
+	most = ~0ull / size;
+	barrier_var(most); /* not a product of 128 bits, which BPF has not */
+	if (count > most)
+		COUNT(h->c->failed, 1);
+}
+
 /* The entry of a function that may contain another one. */
 MT_INLINE void on_frame_enter(const struct hit *h)
 {
-	struct mt_frame *f = bpf_task_storage_get(&mt_frames, bpf_get_current_task_btf(), 0,
-						  BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct mt_frame *f = create_frame();
 	__u32 kind = MT_COOKIE_KIND(h->cookie);
 
 	COUNT(h->c->events, 1);
 	if (!f)
 		COUNT(h->c->failed_storage, 1);
-	else if (!inside_frame(f, mt_core_frame_at_entry(f, PT_REGS_SP(h->ctx), kind), h->c))
+	else if (!mt_core_entered_again(f, PT_REGS_SP(h->ctx)) &&
+		 !inside_frame(f, mt_core_frame_at_entry(f, PT_REGS_SP(h->ctx), kind), h->c))
 		fill_frame(f, h, kind);
 }
 
@@ -239,6 +281,10 @@ int mt_alloc_enter(struct pt_regs *ctx)
 		return 0;
 	if (MT_COOKIE_KIND(h.cookie) == MT_KIND_FREE)
 		on_free(&h);
+	else if (MT_COOKIE_KIND(h.cookie) == MT_KIND_REALLOCARRAY)
+		on_reallocarray(&h);
+	else if (MT_COOKIE_KIND(h.cookie) >= MT_KIND_FREE_AGAIN)
+		on_again(&h);
 	else
 		on_frame_enter(&h);
 	return 0;

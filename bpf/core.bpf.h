@@ -132,6 +132,15 @@ MT_INLINE enum mt_frame_state mt_core_frame_at_entry(const struct mt_frame *f, _
 	return MT_FRAME_INSIDE;
 }
 
+/* True once for each jump back: the entry at sp is of a call that has been seen. */
+MT_INLINE bool mt_core_entered_again(struct mt_frame *f, __u64 sp)
+{
+	if (!f || f->again != sp)
+		return false;
+	f->again = 0;
+	return true;
+}
+
 /* A return with stack pointer sp, the return address popped (8 bytes). */
 MT_INLINE enum mt_frame_state mt_core_frame_at_return(const struct mt_frame *f, __u64 sp,
 						      __u32 kind)
@@ -155,7 +164,7 @@ struct mt_outcome {
 };
 
 /*
- * realloc's and reallocarray's outcome. new_ptr and new_size are the result;
+ * realloc's outcome. new_ptr and new_size are the result;
  * realloc(p, 0) that returns NULL has freed p (glibc's REALLOC_ZERO_BYTES_FREES).
  */
 MT_INLINE struct mt_outcome mt_core_realloc(const struct mt_frame *f, __u64 new_ptr, __u64 new_size)

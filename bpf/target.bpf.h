@@ -75,6 +75,13 @@ MT_INLINE struct mt_frame *current_frame(void)
 	return bpf_task_storage_get(&mt_frames, bpf_get_current_task_btf(), 0, 0);
 }
 
+/* The same, made if there is none; NULL only if there is no room. */
+MT_INLINE struct mt_frame *create_frame(void)
+{
+	return bpf_task_storage_get(&mt_frames, bpf_get_current_task_btf(), 0,
+				    BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
 /* Calls that passed for nested in a frame that was left may have been lost with it. */
 MT_INLINE void drop_frame(struct mt_frame *f, struct mt_counters *c)
 {

@@ -85,6 +85,26 @@ struct mt_alloc_found {
  */
 int mt_alloc_detect(pid_t pid, const struct mt_maps *maps, struct mt_alloc_found **ret);
 
+/* The file that owns a process's malloc, whether or not memtrace can trace it. */
+struct mt_alloc_owner {
+	char path[4096];      /* as the target sees it */
+	char open_path[4160]; /* as in mt_alloc_found */
+	uint64_t dev, inode;  /* as stat reports them for open_path */
+	uint32_t dev_major, dev_minor; /* as its mappings have it */
+	uint64_t map_inode;
+	struct mt_elf *elf; /* owned: mt_elf_free */
+};
+
+/* Finds it, as mt_alloc_detect does, with the same errors; a static executable always owns it. */
+int mt_alloc_find_owner(pid_t pid, const struct mt_maps *maps, struct mt_alloc_owner *ret);
+
+/*
+ * The link-time range of the object that funcs (name NULL ends; may be NULL) and
+ * the symbols in names are of. -ENOENT: no telling.
+ */
+int mt_alloc_text_range(const struct mt_elf *elf, const struct mt_alloc_func *funcs,
+			const char *const *names, uint64_t *lo, uint64_t *hi);
+
 /*
  * The pure part: fills allocator, probes, text range for one ELF file.
  * -ENOENT: the file defines no allocator that we know.

@@ -129,11 +129,10 @@ static void file_fini(struct file *f)
 
 #define _cleanup_file_ __attribute__((cleanup(file_fini)))
 
-static int file_open(const struct process *p, const struct mt_mapping *m, struct file *f)
+static int file_open(const struct process *p, struct file *f)
 {
-	_cleanup_close_ int fd = open_mapping(p, m, f->open_path, sizeof(f->open_path));
+	_cleanup_close_ int fd = open_mapping(p, f->map, f->open_path, sizeof(f->open_path));
 
-	f->map = m;
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &f->st) < 0)
@@ -350,11 +349,10 @@ static bool is_made(const struct mt_mapping *m)
 	return m->deleted && strncmp(m->path, "/memfd:", 7) == 0;
 }
 
-/* 1: not this file, look at the next. */
-static int try_file(const struct process *p, size_t i, struct mt_alloc_found **ret)
+/* Whether the file owns malloc, opened into *f. 1: not this one, look at the next. */
+static int try_file(const struct process *p, size_t i, struct file *f)
 {
-	_cleanup_file_ struct file f = {0};
-	int r = file_open(p, p->files[i], &f);
+	int r = file_open(p, f);
 
 	if (r == -ENOMEM)
 		return r;
@@ -362,22 +360,23 @@ static int try_file(const struct process *p, size_t i, struct mt_alloc_found **r
 		return no_file(p, p->files[i], r);
 	if (r) /* no ELF file: some runtimes map their code from files */
 		return 1;
-	if (is_linker(f.elf)) /* the executable too, where it was started by hand */
+	if (is_linker(f->elf)) /* the executable too, where it was started by hand */
 		return 1;
-	if (i == 0 && mt_elf_is_static(f.elf))
-		return take_static(p, &f, ret);
-	if (exports_malloc(f.elf) && !is_wrapper(f.elf))
-		return take(p, &f, ret);
-	return 1;
+	if (i == 0 && mt_elf_is_static(f->elf))
+		return 0;
+	return exports_malloc(f->elf) && !is_wrapper(f->elf) ? 0 : 1;
 }
 
-static int search(const struct process *p, struct mt_alloc_found **ret)
+static int search(const struct process *p, struct file *f)
 {
 	for (size_t i = 0; i < p->n_files; i++) {
-		int r = try_file(p, i, ret);
+		int r;
 
+		f->map = p->files[i];
+		r = try_file(p, i, f);
 		if (r != 1)
 			return r;
+		file_fini(f);
 	}
 	if (is_gone(p->pid))
 		return mt_err_r(-ESRCH, "pid %d (%s): it has just ended", (int)p->pid, p->comm);
@@ -387,23 +386,55 @@ static int search(const struct process *p, struct mt_alloc_found **ret)
 			(int)p->pid, p->comm);
 }
 
-int mt_alloc_detect(pid_t pid, const struct mt_maps *maps, struct mt_alloc_found **ret)
+/* Lists the process's files and searches them. */
+static int find_owner(struct process *p, const struct mt_maps *maps, struct file *f)
 {
-	__attribute__((cleanup(process_fini))) struct process p = {.pid = pid,
-								   .tid = mt_proc_live(pid)};
 	int r;
 
-	read_comm(&p);
-	r = list_files(maps, &p);
+	p->tid = mt_proc_live(p->pid);
+	read_comm(p);
+	r = list_files(maps, p);
 	if (r)
 		return r;
-	if (p.n_files == 0 && is_gone(pid))
-		return mt_err_r(-ESRCH, "pid %d: no such process", (int)pid);
-	if (p.n_files == 0)
+	if (p->n_files == 0 && is_gone(p->pid))
+		return mt_err_r(-ESRCH, "pid %d: no such process", (int)p->pid);
+	if (p->n_files == 0)
 		return mt_err_r(
 			-ENOENT,
 			"pid %d (%s): it maps no program: a kernel thread, or it has just ended",
-			(int)pid, p.comm);
-	sort_links(&p, maps);
-	return search(&p, ret);
+			(int)p->pid, p->comm);
+	sort_links(p, maps);
+	return search(p, f);
+}
+
+#define _cleanup_process_ __attribute__((cleanup(process_fini)))
+
+int mt_alloc_detect(pid_t pid, const struct mt_maps *maps, struct mt_alloc_found **ret)
+{
+	_cleanup_process_ struct process p = {.pid = pid};
+	_cleanup_file_ struct file f = {0};
+	int r = find_owner(&p, maps, &f);
+
+	if (r || !f.map)
+		return r;
+	return mt_elf_is_static(f.elf) ? take_static(&p, &f, ret) : take(&p, &f, ret);
+}
+
+int mt_alloc_find_owner(pid_t pid, const struct mt_maps *maps, struct mt_alloc_owner *ret)
+{
+	_cleanup_process_ struct process p = {.pid = pid};
+	_cleanup_file_ struct file f = {0};
+	int r = find_owner(&p, maps, &f);
+
+	if (r || !f.map)
+		return r;
+	snprintf(ret->path, sizeof(ret->path), "%s", f.map->path);
+	memcpy(ret->open_path, f.open_path, sizeof(ret->open_path));
+	ret->dev = f.st.st_dev;
+	ret->inode = f.st.st_ino;
+	ret->dev_major = f.map->dev_major;
+	ret->dev_minor = f.map->dev_minor;
+	ret->map_inode = f.map->inode;
+	ret->elf = TAKE_PTR(f.elf);
+	return 0;
 }

@@ -16,9 +16,19 @@ struct kind {
 };
 
 static const struct kind kinds[] = {
-	[MT_KIND_MALLOC] = {0, false, true},  [MT_KIND_FREE] = {1, true, false},
-	[MT_KIND_REALLOC] = {2, true, true},  [MT_KIND_REALLOCARRAY] = {3, true, true},
-	[MT_KIND_MEMALIGN] = {0, true, true}, [MT_KIND_POSIX_MEMALIGN] = {3, true, true},
+	[MT_KIND_MALLOC] = {0, false, true},        [MT_KIND_FREE] = {1, true, false},
+	[MT_KIND_REALLOC] = {2, true, true},        [MT_KIND_REALLOCARRAY] = {3, true, false},
+	[MT_KIND_MEMALIGN] = {0, true, true},       [MT_KIND_POSIX_MEMALIGN] = {3, true, true},
+	[MT_KIND_FREE_AGAIN] = {0, true, false},    [MT_KIND_MALLOC_AGAIN] = {0, true, false},
+	[MT_KIND_REALLOC_AGAIN] = {0, true, false},
+};
+
+/* The kind of a jump back to a function of the kind; 0: they do no harm. */
+static const enum mt_kind again_kinds[] = {
+	[MT_KIND_FREE] = MT_KIND_FREE_AGAIN,
+	[MT_KIND_MALLOC] = MT_KIND_MALLOC_AGAIN,
+	[MT_KIND_REALLOC] = MT_KIND_REALLOC_AGAIN,
+	[MT_KIND_POSIX_MEMALIGN] = 0,
 };
 
 /* What is gathered for one file before the probes are placed. */
@@ -151,31 +161,32 @@ static void widen(const struct mt_elf *elf, const char *name, struct range *rang
  * one ends: what lies between are its static functions, which a stripped
  * library does not name.
  */
-static void find_range(const struct mt_elf *elf, const struct mt_allocator *allocator,
-		       struct mt_alloc_found *found)
+int mt_alloc_text_range(const struct mt_elf *elf, const struct mt_alloc_func *funcs,
+			const char *const *names, uint64_t *lo, uint64_t *hi)
 {
 	struct range range = {UINT64_MAX, 0};
 	const struct mt_sym *syms;
 	uint64_t before = 0;
 	size_t n;
 
-	for (const struct mt_alloc_func *f = allocator->funcs; f->name; f++)
+	for (const struct mt_alloc_func *f = funcs; f && f->name; f++)
 		if (f->bounds_text)
 			widen(elf, f->name, &range);
-	for (const char *const *name = allocator->text_symbols; *name; name++)
+	for (const char *const *name = names; *name; name++)
 		widen(elf, *name, &range);
 	if (range.lo >= range.hi || mt_elf_funcs(elf, &syms, &n))
-		return;
+		return -ENOENT;
 	for (size_t i = 0; i < n && syms[i].addr < range.lo; i++) {
 		const uint64_t end = syms[i].addr + syms[i].size;
 
 		if (!syms[i].local && end > before && end <= range.lo)
 			before = end;
 	}
-	if (before && range.hi - before <= TEXT_RANGE_MAX) {
-		found->text_lo = before;
-		found->text_hi = range.hi;
-	}
+	if (!before || range.hi - before > TEXT_RANGE_MAX)
+		return -ENOENT;
+	*lo = before;
+	*hi = range.hi;
+	return 0;
 }
 
 static uint64_t cookie_of(const struct mt_alloc_found *found, const struct mt_probe *probe)
@@ -205,6 +216,54 @@ static int place_all(const struct plan *plan, struct mt_alloc_found *found)
 	return 0;
 }
 
+/* Within an exported function other than the one at own. */
+static bool in_other_export(const struct mt_elf *elf, uint64_t own, uint64_t addr)
+{
+	const struct mt_sym *syms;
+	size_t n;
+
+	if (mt_elf_funcs(elf, &syms, &n))
+		return true;
+	for (size_t i = 0; i < n && syms[i].addr <= addr; i++)
+		if (!syms[i].local && syms[i].addr != own &&
+		    (syms[i].addr == addr || addr - syms[i].addr < syms[i].size))
+			return true;
+	return false;
+}
+
+/*
+ * A static function of the allocator's that jumps to free's entry does it in a
+ * call of free that has been seen (glibc 2.43 makes a thread's cache so), or
+ * frees what is its own: neither is one more free of the program's. An exported
+ * one, on the other hand, may forward the program's call.
+ */
+static void add_jumps_back(const struct plan *plan, struct mt_alloc_found *found, size_t of)
+{
+	const enum mt_kind kind = again_kinds[found->probes[of].kind];
+	const struct mt_sym *sym = &plan->syms[of];
+	struct mt_place places[MT_PROBES_MAX];
+	size_t n = mt_place_jumps(&plan->rq[of], found->text_lo, found->text_hi, places,
+				  MT_PROBES_MAX);
+
+	for (size_t i = 0; i < n && found->n_probes < MT_PROBES_MAX; i++) {
+		struct mt_probe *probe = &found->probes[found->n_probes];
+
+		if (in_other_export(plan->elf, sym->addr, places[i].addr))
+			continue;
+		*probe = (struct mt_probe){
+			.func = found->probes[of].func,
+			.kind = kind,
+			.offset = sym->offset + (places[i].addr - sym->addr),
+			.entry = kinds[kind].entry,
+			.ret = kinds[kind].ret,
+			.place = places[i],
+		};
+		probe->place.why = "a jump back to the entry: the same call counts once";
+		probe->cookie = cookie_of(found, probe);
+		found->n_probes++;
+	}
+}
+
 static int inspect_as(const struct mt_elf *elf, const struct mt_allocator *allocator,
 		      uint32_t kernel, struct mt_alloc_found *found)
 {
@@ -217,8 +276,13 @@ static int inspect_as(const struct mt_elf *elf, const struct mt_allocator *alloc
 		r = add_func(&plan, f, found);
 	if (r)
 		return r;
-	find_range(elf, allocator, found);
-	return place_all(&plan, found);
+	mt_alloc_text_range(elf, allocator->funcs, allocator->text_symbols, &found->text_lo,
+			    &found->text_hi);
+	r = place_all(&plan, found);
+	for (size_t i = 0; i < plan.n && !r; i++)
+		if (again_kinds[found->probes[i].kind])
+			add_jumps_back(&plan, found, i);
+	return r;
 }
 
 int mt_alloc_inspect(const struct mt_elf *elf, uint32_t kernel, struct mt_alloc_found *found)

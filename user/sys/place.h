@@ -63,4 +63,13 @@ bool mt_place_jump(const struct mt_place_request *rq, uint64_t *target, bool *sl
  */
 bool mt_place_is_insn(const struct mt_place_request *rq, uint64_t addr);
 
+/*
+ * Places for probes on the unconditional direct jumps from lo..hi-1 to the
+ * function's entry, in order of their addresses; at most max, their number is
+ * returned. Only such as that decoding shows to be instructions: a breakpoint
+ * within another one would change what the target does.
+ */
+size_t mt_place_jumps(const struct mt_place_request *rq, uint64_t lo, uint64_t hi,
+		      struct mt_place *ret, size_t max);
+
 #endif

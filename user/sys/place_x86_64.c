@@ -265,24 +265,32 @@ static uint64_t start_before(const struct mt_place_request *rq, uint64_t addr)
 	return best;
 }
 
-bool mt_place_is_insn(const struct mt_place_request *rq, uint64_t addr)
+enum begins { BEGINS_NOT, BEGINS, BEGINS_UNKNOWN };
+
+/* Does an instruction begin at addr, by decoding from the nearest function start? */
+static enum begins begins(const struct mt_place_request *rq, uint64_t addr)
 {
 	uint64_t at = start_before(rq, addr);
 	ZydisDecodedInstruction in;
 	ZydisDecoder d;
 
 	if (!in_text(rq, addr) || !in_text(rq, at) || addr - at > SYNC_MAX)
-		return true;
+		return BEGINS_UNKNOWN;
 	decoder_init(&d);
 	while (at < addr) {
 		const size_t off = at - rq->text_addr;
 
 		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&d, NULL, rq->text + off,
 								rq->text_len - off, &in)))
-			return true;
+			return BEGINS_UNKNOWN;
 		at += in.length;
 	}
-	return at == addr;
+	return at == addr ? BEGINS : BEGINS_NOT;
+}
+
+bool mt_place_is_insn(const struct mt_place_request *rq, uint64_t addr)
+{
+	return begins(rq, addr) != BEGINS_NOT;
 }
 
 static bool is_rel32(const uint8_t *text, size_t disp)
@@ -446,4 +454,49 @@ bool mt_place_forwards_to(const struct mt_place_request *rq, uint64_t target)
 	bool slot;
 
 	return mt_place_jump(rq, &to, &slot) && !slot && to == target;
+}
+
+/* True if the bytes at addr would be a jump to the entry, were they an instruction. */
+static bool like_jump(const struct mt_place_request *rq, uint64_t addr)
+{
+	const uint8_t *p = rq->text + (addr - rq->text_addr);
+	const uint64_t left = rq->text_addr + rq->text_len - addr;
+	int32_t disp;
+
+	if (p[0] == 0xeb && left >= 2)
+		return addr + 2 + (uint64_t)(int64_t)(int8_t)p[1] == rq->entry;
+	if (p[0] != 0xe9 || left < 5)
+		return false;
+	memcpy(&disp, p + 1, sizeof(disp));
+	return addr + 5 + (uint64_t)(int64_t)disp == rq->entry;
+}
+
+size_t mt_place_jumps(const struct mt_place_request *rq, uint64_t lo, uint64_t hi,
+		      struct mt_place *ret, size_t max)
+{
+	ZydisDecoder d;
+	struct insn in;
+	size_t n = 0;
+
+	decoder_init(&d);
+	for (uint64_t at = lo; at < hi && in_text(rq, at) && n < max; at++) {
+		/* behind a bnd prefix, which is then where the instruction begins */
+		const bool bnd = at > lo && rq->text[at - rq->text_addr - 1] == 0xf2;
+		uint64_t start = at;
+
+		if (!like_jump(rq, at))
+			continue;
+		if (bnd && begins(rq, at - 1) == BEGINS)
+			start--;
+		else if (begins(rq, at) != BEGINS)
+			continue;
+		if (!decode(&d, rq, start, &in) || in.i.mnemonic != ZYDIS_MNEMONIC_JMP)
+			continue;
+		stand(&ret[n], rq, &in,
+		      mt_place_emulated(in.bytes, in.i.length, rq->kernel) ? MT_STEP_EMULATED
+									   : MT_STEP_SINGLE,
+		      "");
+		ret[n++].skip = 0;
+	}
+	return n;
 }

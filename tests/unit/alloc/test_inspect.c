@@ -85,7 +85,7 @@ static void test_libc_probes(void **state)
 	check_probe(found, "calloc", MT_KIND_MALLOC, false, true);
 	check_probe(found, "free", MT_KIND_FREE, true, false);
 	check_probe(found, "realloc", MT_KIND_REALLOC, true, true);
-	check_probe(found, "reallocarray", MT_KIND_REALLOCARRAY, true, true);
+	check_probe(found, "reallocarray", MT_KIND_REALLOCARRAY, true, false);
 	check_probe(found, "memalign", MT_KIND_MEMALIGN, true, true);
 	check_probe(found, "posix_memalign", MT_KIND_POSIX_MEMALIGN, true, true);
 	assert_null(probe_of(found, "cfree")); /* free's address */
@@ -241,6 +241,69 @@ static void test_versions(void **state)
 	free(found);
 }
 
+/*
+ * Jumps to free's entry: two, a short one and a long one, from a function without
+ * a name, in which the bytes of a third are part of another instruction; and
+ * from exported functions, of which one does nothing else.
+ */
+static const char again_source[] = ".text\n"
+				   ".macro FUNC name\n.globl \\name\n"
+				   ".type \\name,@function\n\\name:\n.endm\n"
+				   ".macro END name\n.size \\name,.-\\name\n.endm\n"
+				   "FUNC gnu_get_libc_version\nret\nEND gnu_get_libc_version\n"
+				   "FUNC malloc\nret\nEND malloc\n"
+				   "push %rbx\npop %rbx\njmp entry\n"
+				   ".byte 0x48,0xb8,0xe9\n.long entry - . - 4\n.byte 0,0,0\n"
+				   "je entry\ncall entry\n"
+				   ".byte 0xe9\n.long entry - . - 4\n"
+				   "FUNC free\nentry:\ntest %rdi,%rdi\nje 1f\n1: ret\nEND free\n"
+				   "FUNC free_sized\nendbr64\njmp entry\nEND free_sized\n"
+				   "FUNC malloc_trim\npop %rdi\njmp entry\nEND malloc_trim\n"
+				   "FUNC after\nret\nEND after\njmp entry\n";
+
+static uint8_t byte_at(const char *path, uint64_t offset)
+{
+	FILE *f = fopen(path, "r");
+	int c;
+
+	assert_non_null(f);
+	assert_int_equal(fseek(f, (long)offset, SEEK_SET), 0);
+	c = fgetc(f);
+	fclose(f);
+	assert_true(c >= 0);
+	return (uint8_t)c;
+}
+
+static void test_jumps_back(void **state)
+{
+	struct mt_alloc_found *found = malloc(sizeof(*found));
+	const struct mt_probe *p;
+
+	(void)state;
+	assert_int_equal(programs_write("again.s", again_source), 0);
+	assert_true(programs_run("cc -shared -nostdlib -o again.so again.s"));
+	assert_int_equal(inspect(programs_path("again.so"), found), 0);
+	/* malloc and free, and two of the jumps */
+	assert_int_equal(found->n_probes, 4);
+	for (size_t i = 2; i < 4; i++) {
+		p = &found->probes[i];
+		assert_string_equal(p->func, "free");
+		assert_int_equal(p->kind, MT_KIND_FREE_AGAIN);
+		assert_true(p->entry && !p->ret);
+		assert_int_equal(p->place.step, MT_STEP_EMULATED);
+		assert_int_equal(p->place.skip, 0);
+		assert_memory_equal(p->place.insn, "jmp ", 4);
+		assert_non_null(p->place.why);
+		assert_int_equal(byte_at(programs_path("again.so"), p->offset),
+				 i == 2 ? 0xeb : 0xe9);
+		assert_int_equal(MT_COOKIE_KIND(p->cookie), MT_KIND_FREE_AGAIN);
+		assert_int_equal(MT_COOKIE_OFF(p->cookie), p->place.addr - found->text_lo);
+	}
+	assert_int_equal(found->probes[3].offset + 5,
+			 probe_of(found, "free")->offset - probe_of(found, "free")->place.skip);
+	free(found);
+}
+
 static void test_no_free(void **state)
 {
 	struct mt_alloc_found *found = malloc(sizeof(*found));
@@ -262,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_libc_range),  cmocka_unit_test(test_libc_internal_calls),
 		cmocka_unit_test(test_static),      cmocka_unit_test(test_others),
 		cmocka_unit_test(test_versions),    cmocka_unit_test(test_no_free),
+		cmocka_unit_test(test_jumps_back),
 	};
 
 	return cmocka_run_group_tests(tests, setup, programs_teardown);

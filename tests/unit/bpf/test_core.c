@@ -87,7 +87,7 @@ static void internal_calls_by_return_address(void **state)
 
 static void frame_at_entry(void **state)
 {
-	struct mt_frame f = {.sp = 0x7000, .kind = MT_KIND_REALLOCARRAY};
+	struct mt_frame f = {.sp = 0x7000, .kind = MT_KIND_MEMALIGN};
 
 	(void)state;
 	assert_int_equal(mt_core_frame_at_entry(NULL, 1, MT_KIND_FREE), MT_FRAME_NONE);
@@ -95,7 +95,7 @@ static void frame_at_entry(void **state)
 	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_REALLOC), MT_FRAME_INSIDE);
 	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_MEMALIGN), MT_FRAME_INSIDE);
 	/* the same function at the same sp: its earlier call never returned */
-	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_REALLOCARRAY), MT_FRAME_STALE);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_MEMALIGN), MT_FRAME_STALE);
 	assert_int_equal(mt_core_frame_at_entry(&f, 0x7010, MT_KIND_REALLOC), MT_FRAME_STALE);
 	f.nested = MT_NESTED_MAX;
 	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_REALLOC), MT_FRAME_STALE);
@@ -117,6 +117,23 @@ static void frame_at_return(void **state)
 	f.nested = MT_NESTED_MAX;
 	assert_int_equal(mt_core_frame_at_return(&f, 0x6ff8, MT_KIND_MALLOC), MT_FRAME_STALE);
 	assert_int_equal(mt_core_frame_at_return(&f, 0x7008, MT_KIND_MEMALIGN), MT_FRAME_OWN);
+}
+
+/* Once for each jump, and only at its own depth of the stack: a signal's handler frees, too. */
+static void enters_again_once(void **state)
+{
+	struct mt_frame f = {.sp = 0x7100, .kind = MT_KIND_REALLOC, .nested = 1};
+
+	(void)state;
+	assert_false(mt_core_entered_again(NULL, 0x7000));
+	assert_false(mt_core_entered_again(&f, 0x7000));
+	f.again = 0x7000;
+	assert_false(mt_core_entered_again(&f, 0x6ff0));
+	assert_true(mt_core_entered_again(&f, 0x7000));
+	assert_false(mt_core_entered_again(&f, 0x7000));
+	/* an open frame stays as it is */
+	assert_int_equal(f.sp, 0x7100);
+	assert_int_equal(f.nested, 1);
 }
 
 static void check_realloc(struct mt_frame f, uint64_t ptr, uint64_t size, bool malloced, bool freed,
@@ -168,6 +185,7 @@ int main(void)
 		cmocka_unit_test(internal_calls_by_return_address),
 		cmocka_unit_test(frame_at_entry),
 		cmocka_unit_test(frame_at_return),
+		cmocka_unit_test(enters_again_once),
 		cmocka_unit_test(realloc_outcomes),
 		cmocka_unit_test(page_rounding),
 	};

@@ -380,6 +380,75 @@ static void test_emulated_lengths(void **state)
 	assert_true(mt_kernel_version() >= 0x040000);
 }
 
+/* A jump to the function's entry at offset at of the text. */
+static void jump_at(size_t at, bool near)
+{
+	const size_t end = at + (near ? 2 : 5);
+	const int32_t disp = (int32_t)ENTRY - (int32_t)end;
+
+	text[at] = near ? 0xeb : 0xe9;
+	memcpy(text + at + 1, &disp, near ? 1 : 4);
+}
+
+static size_t jumps(const struct mt_place_request *rq, struct mt_place *p, size_t max)
+{
+	return mt_place_jumps(rq, BASE, BASE + sizeof(text), p, max);
+}
+
+static void test_jumps_found(void **state)
+{
+	struct mt_place_request rq = make(CODE("\x90"), 1);
+	struct mt_place p[8];
+
+	(void)state;
+	assert_int_equal(jumps(&rq, p, 8), 0);
+	jump_at(0x90, true);
+	jump_at(0x300, false);
+	text[0x320] = 0xf2; /* bnd */
+	jump_at(0x321, false);
+	jump_at(sizeof(text) - 5, false);
+	assert_int_equal(jumps(&rq, p, 8), 4);
+	assert_int_equal(p[0].addr, BASE + 0x90);
+	assert_int_equal(p[1].addr, BASE + 0x300);
+	assert_int_equal(p[2].addr, BASE + 0x320);
+	assert_int_equal(p[3].addr, BASE + sizeof(text) - 5);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(p[i].skip, 0);
+		assert_int_equal(p[i].step, MT_STEP_EMULATED);
+		assert_non_null(strstr(p[i].insn, "jmp 0x0000000000001100"));
+	}
+	assert_int_equal(jumps(&rq, p, 2), 2);
+	assert_int_equal(mt_place_jumps(&rq, BASE + 0x91, BASE + 0x300, p, 8), 0);
+	assert_int_equal(mt_place_jumps(&rq, BASE + 0x91, BASE + 0x301, p, 8), 1);
+	assert_int_equal(mt_place_jumps(&rq, 0, BASE, p, 8), 0);
+	assert_int_equal(mt_place_jumps(&rq, BASE + 0x90, UINT64_MAX, p, 8), 4);
+}
+
+/* A breakpoint there would break the target: only what is shown to be a jump. */
+static void test_jumps_refused(void **state)
+{
+	struct mt_place_request rq = make(CODE("\x90"), 1);
+	struct mt_place p[8];
+
+	(void)state;
+	memcpy(text + 0x200, "\x48\xb8", 2); /* mov rax, imm64 */
+	jump_at(0x202, false);
+	jump_at(0x210, false);
+	text[0x210] = 0xe8; /* call */
+	jump_at(0x221, false);
+	memcpy(text + 0x220, "\x0f\x84", 2); /* je */
+	jump_at(0x230, false);
+	text[0x231]++; /* past the entry */
+	assert_int_equal(jumps(&rq, p, 8), 0);
+	/* behind what cannot be decoded, where nothing says what it is */
+	jump_at(0x250, false);
+	assert_int_equal(jumps(&rq, p, 8), 1);
+	text[0x240] = 0x06;
+	assert_int_equal(jumps(&rq, p, 8), 0);
+	text[sizeof(text) - 1] = 0xe9;
+	assert_int_equal(jumps(&rq, p, 8), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +460,7 @@ int main(void)
 		cmocka_unit_test(test_branch_rel8),   cmocka_unit_test(test_chance_bytes),
 		cmocka_unit_test(test_jump_table),    cmocka_unit_test(test_batch),
 		cmocka_unit_test(test_forwards),      cmocka_unit_test(test_emulated_lengths),
+		cmocka_unit_test(test_jumps_found),   cmocka_unit_test(test_jumps_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
