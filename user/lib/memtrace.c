@@ -3,7 +3,9 @@
 #include "memtrace/memtrace.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "session/session.h"
 
@@ -17,15 +19,22 @@ static struct mt_session *session(struct memtrace_session *s)
 PUBLIC int memtrace_open(const struct memtrace_opts *opts, struct memtrace_session **s)
 {
 	struct mt_session_opts session_opts = {0};
+	struct memtrace_opts o = {0};
 	struct mt_session *inner = NULL;
 	int r;
 
-	if (!opts || opts->size < sizeof(*opts) || !opts->pids || !opts->n_pids)
+	if (!opts || opts->size < offsetof(struct memtrace_opts, no_census))
 		return -EINVAL;
-	session_opts.max_targets = opts->n_pids;
+	/* a caller compiled with an older header has less */
+	memcpy(&o, opts, opts->size < sizeof(o) ? opts->size : sizeof(o));
+	if (!o.pids || !o.n_pids)
+		return -EINVAL;
+	session_opts.max_targets = o.n_pids;
+	session_opts.no_census = o.no_census;
+	session_opts.max_stop_ns = o.max_stop_ns;
 	r = mt_session_new(&session_opts, &inner);
-	for (size_t i = 0; i < opts->n_pids && !r; i++)
-		r = mt_session_add(inner, opts->pids[i], MT_SINCE_ATTACH);
+	for (size_t i = 0; i < o.n_pids && !r; i++)
+		r = mt_session_add(inner, o.pids[i], MT_SINCE_ATTACH);
 	if (r) {
 		mt_session_free(&inner);
 		return r;

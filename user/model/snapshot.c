@@ -110,10 +110,37 @@ static void derive_sys(struct memtrace_memstats *m, const struct mt_vm *vm)
 	m->heap_released = min(m->heap_idle, sub(m->heap_sys, vm->heap_resident));
 }
 
+/*
+ * With a census: the allocator's own structures, and the pages that were idle.
+ * Since then blocks came and went: what is in use has grown by as many bytes,
+ * as long as the live blocks alone do not need more.
+ */
+static void derive_heap(struct memtrace_memstats *m, const struct mt_vm *vm,
+			const struct mt_heap *h)
+{
+	uint64_t system = h->mapped_system, own = add(h->span_bytes, h->cache_bytes), inuse;
+
+	for (size_t i = 0; i < h->n_arenas; i++)
+		system = add(system, h->arenas[i].system);
+	m->mspan_sys = min(h->span_bytes, m->heap_sys);
+	m->mcache_sys = min(h->cache_bytes, m->heap_sys - m->mspan_sys);
+	m->mspan_inuse = m->mspan_sys;
+	m->mcache_inuse = m->mcache_sys;
+	m->heap_sys -= m->mspan_sys + m->mcache_sys;
+	inuse = sub(sub(sub(system, h->idle), own), sub(h->bytes, m->heap_alloc));
+	inuse = add(inuse, sub(m->heap_alloc, h->bytes));
+	m->heap_inuse = min(inuse > m->heap_alloc ? inuse : m->heap_alloc, m->heap_sys);
+	m->heap_idle = m->heap_sys - m->heap_inuse;
+	m->heap_released = min(m->heap_idle, sub(sub(vm->heap_sys, vm->heap_resident), h->unused));
+}
+
 void mt_snapshot_derive(struct mt_snapshot *s)
 {
 	s->memstats = (struct memtrace_memstats){0};
 	derive_flows(&s->memstats, &s->flows);
-	if (s->vm.known)
-		derive_sys(&s->memstats, &s->vm);
+	if (!s->vm.known)
+		return;
+	derive_sys(&s->memstats, &s->vm);
+	if (s->census.baseline == MT_BASELINE_CENSUS)
+		derive_heap(&s->memstats, &s->vm, &s->census.heap);
 }

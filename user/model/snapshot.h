@@ -12,6 +12,7 @@
 
 #include "abi.h"
 #include "memtrace/memtrace.h"
+#include "model/heap.h"
 
 _Static_assert(sizeof(((struct memtrace_memstats *)0)->by_size) /
 			       sizeof(((struct memtrace_memstats *)0)->by_size[0]) ==
@@ -77,6 +78,9 @@ struct mt_snapshot {
 	struct mt_flows flows;
 	struct mt_vm vm;
 	uint64_t parts_age_ns; /* how much older than the rest vm's parts are */
+	/* The heap that existed before the counts began; its arenas lie behind the snapshot. */
+	struct mt_census census;
+	struct mt_audit audit; /* of this moment */
 	struct mt_tracer tracer;
 };
 

@@ -71,7 +71,15 @@ struct mt_tracee {
 	uint64_t parts_cost; /* how long it took, ns */
 	struct mt_vm vm;     /* last reading */
 	struct mt_vm_cache *vm_cache; /* what it leaves for the next; owned */
-	struct mt_flows base; /* subtracted: counts at an exec that the kernel could not zero */
+	/*
+	 * Subtracted: counts at the census, or at an exec that the kernel could not
+	 * zero. It and the levels are of the image after so many execs.
+	 */
+	struct mt_flows base;
+	uint64_t execs;
+	struct mt_heap_class levels[MT_CLASSES]; /* added: what lived at the census */
+	struct mt_census census;                 /* the last one that could be taken; owned */
+	struct mt_audit audit;                   /* for the next snapshot */
 	char comm[64];
 	char exe[4096];
 	char cgroup[1024];
@@ -101,11 +109,24 @@ void mt_life_handle_exit(struct mt_session *s, struct mt_tracee *t);
 int mt_life_relook(struct mt_session *s);
 
 /* read.c */
+/* The counters as they are, without the base; logs nothing. */
+int mt_read_raw(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out);
 int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out);
 /* Refreshes t->vm and the names; a target that is gone keeps the last reading. */
 void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth depth);
 
+/* census.c */
+/* Enters the tracee and takes a census at that moment. 0 or -errno, logged. */
+int mt_census_begin(struct mt_session *s, struct mt_tracee *t);
+/* After the first full reading of its memory: what the census says of it. */
+void mt_census_settle(struct mt_tracee *t);
+/* A new image: the census was of the old one. */
+void mt_census_forget(struct mt_tracee *t);
+
 /* session.c */
+bool mt_tracee_has_ended(const struct mt_tracee *t);
+/* Enters the target into the membership map: from here on it is counted. 0 or -errno. */
+int mt_tracee_enter(struct mt_session *s, struct mt_tracee *t);
 int mt_tracee_attach(struct mt_session *s, struct mt_tracee *t);
 
 #endif

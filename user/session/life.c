@@ -35,10 +35,8 @@ static void take_base(struct mt_session *s, struct mt_tracee *t)
 {
 	struct mt_flows now;
 
-	if (mt_read_flows(s, t, &now))
-		return;
-	for (size_t i = 0; i < sizeof(now) / sizeof(uint64_t); i++)
-		((uint64_t *)(void *)&t->base)[i] += ((uint64_t *)(void *)&now)[i];
+	if (!mt_read_raw(s, t, &now))
+		t->base = now;
 }
 
 static int on_life(void *ctx, void *data, size_t size)
@@ -59,10 +57,12 @@ static int on_life(void *ctx, void *data, size_t size)
 		t->full_ns = 0;
 		t->parts_ns = 0;
 		memset(&t->vm, 0, sizeof(t->vm));
+		mt_census_forget(t);
 		mt_vm_cache_free(&t->vm_cache);
 		if (mt_proc_exe(t->pid, t->exe, sizeof(t->exe)))
 			t->exe[0] = '\0';
 		t->since = MT_SINCE_START;
+		t->execs++;
 		if (!s->progs.zero_at_exec) {
 			take_base(s, t);
 			t->since = MT_SINCE_ATTACH;

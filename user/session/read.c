@@ -55,18 +55,53 @@ static void subtract(struct mt_flows *f, const struct mt_flows *base)
 		a[i] -= b[i];
 }
 
-int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out)
+int mt_read_raw(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out)
 {
 	size_t size = sizeof(*s->percpu) * (size_t)s->cpus;
 	int r = bpf_map__lookup_elem(s->progs.skel->maps.mt_counters, &t->slot, sizeof(t->slot),
 				     s->percpu, size, 0);
 
 	if (r)
-		return mt_err_r(r, "cannot read the counters: %s", strerror(-r));
+		return r;
 	memset(out, 0, sizeof(*out));
 	for (int i = 0; i < s->cpus; i++)
 		add_counters(out, &s->percpu[i]);
-	subtract(out, &t->base);
+	return 0;
+}
+
+/*
+ * The kernel zeroes the counts at an exec, before user space knows of it: the
+ * base and the census are then of an image that is no more.
+ */
+static bool is_new_image(const struct mt_session *s, const struct mt_tracee *t)
+{
+	uint32_t key = (uint32_t)t->pid;
+	struct mt_target k;
+
+	return s->progs.zero_at_exec &&
+	       !bpf_map__lookup_elem(s->progs.skel->maps.mt_targets, &key, sizeof(key), &k,
+				     sizeof(k), 0) &&
+	       k.execs != t->execs;
+}
+
+static void add_levels(struct mt_flows *f, const struct mt_heap_class *levels)
+{
+	for (size_t i = 0; i < MT_CLASSES; i++) {
+		f->cls[i].mallocs += levels[i].objects;
+		f->cls[i].alloc_bytes += levels[i].bytes;
+	}
+}
+
+int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out)
+{
+	int r = mt_read_raw(s, t, out);
+
+	if (r)
+		return mt_err_r(r, "cannot read the counters: %s", strerror(-r));
+	if (!is_new_image(s, t)) {
+		subtract(out, &t->base);
+		add_levels(out, t->levels);
+	}
 	/* an image that ended before it was looked at, and of which no probe saw a call */
 	out->untraced = t->untraced || (t->relook && t->ended && !out->events);
 	return 0;
@@ -175,6 +210,24 @@ static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struc
 	snap->vm_source = s->progs.vm_source;
 }
 
+/* A snapshot, and behind it room for what it points to. */
+static struct mt_snapshot *new_snapshot(struct mt_tracee *t)
+{
+	const struct mt_heap *heap = &t->census.heap;
+	size_t arenas = heap->n_arenas * sizeof(*heap->arenas);
+	struct mt_snapshot *snap = calloc(1, sizeof(*snap) + arenas);
+
+	if (!snap)
+		return NULL;
+	snap->census = t->census;
+	snap->census.heap.arenas = (struct mt_heap_arena *)(snap + 1);
+	if (arenas)
+		memcpy(snap + 1, heap->arenas, arenas);
+	snap->audit = t->audit;
+	t->audit.done = MT_BASELINE_NONE;
+	return snap;
+}
+
 int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
 			struct mt_snapshot **ret)
 {
@@ -185,7 +238,7 @@ int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
 	if (i >= s->n)
 		return -EINVAL;
 	t = s->tracees[i];
-	snap = calloc(1, sizeof(*snap));
+	snap = new_snapshot(t);
 	if (!snap)
 		return -ENOMEM;
 	mt_read_levels(s, t, depth);

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "census/census.h"
 #include "memtrace.skel.h"
 #include "session/internal.h"
 #include "sys/procfs.h"
@@ -27,6 +28,7 @@ static void tracee_free(struct mt_tracee **t)
 	if ((*t)->pidfd >= 0)
 		close((*t)->pidfd);
 	mt_vm_cache_free(&(*t)->vm_cache);
+	mt_census_fini(&(*t)->census);
 	free((*t)->found);
 	free(*t);
 	*t = NULL;
@@ -69,6 +71,8 @@ int mt_session_new(const struct mt_session_opts *opts, struct mt_session **ret)
 		s->opts.max_targets = 1;
 	if (!s->opts.smaps_ns)
 		s->opts.smaps_ns = SMAPS_NS;
+	if (!s->opts.max_stop_ns)
+		s->opts.max_stop_ns = MT_CENSUS_MAX_STOP_NS;
 	s->timer_fd = -1;
 	s->start_ns = mt_clock_ns(CLOCK_MONOTONIC);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -128,8 +132,7 @@ static uint64_t current_brk(pid_t pid)
 	return end;
 }
 
-/* Enters the target into the membership map: from here on it is counted. */
-static int enter(struct mt_session *s, struct mt_tracee *t)
+int mt_tracee_enter(struct mt_session *s, struct mt_tracee *t)
 {
 	uint32_t key = (uint32_t)t->pid;
 	struct mt_target k = {
@@ -138,16 +141,13 @@ static int enter(struct mt_session *s, struct mt_tracee *t)
 		.layout = (uint32_t)t->found->layout,
 		.brk = current_brk(t->pid),
 	};
-	int r = bpf_map__update_elem(s->progs.skel->maps.mt_targets, &key, sizeof(key), &k,
-				     sizeof(k), BPF_ANY);
 
-	if (r)
-		return mt_err_r(r, "cannot enter pid %d into the map of targets: %s", t->pid,
-				strerror(-r));
-	return 0;
+	t->execs = 0;
+	return bpf_map__update_elem(s->progs.skel->maps.mt_targets, &key, sizeof(key), &k,
+				    sizeof(k), BPF_ANY);
 }
 
-static bool has_ended(const struct mt_tracee *t)
+bool mt_tracee_has_ended(const struct mt_tracee *t)
 {
 	struct pollfd p = {.fd = t->pidfd, .events = POLLIN};
 
@@ -162,12 +162,19 @@ int mt_tracee_attach(struct mt_session *s, struct mt_tracee *t)
 		return -ENOENT;
 	t->file_id = ++s->next_file_id;
 	r = mt_keeper_attach(&s->keeper, t->slot, t->pid, t->found, t->file_id);
-	if (r && (r == -ESRCH || has_ended(t)))
+	if (r && (r == -ESRCH || mt_tracee_has_ended(t)))
 		return mt_err_r(-ESRCH, "pid %d ended while being attached to", t->pid);
 	if (r)
 		return mt_err_r(r, "cannot probe %s of pid %d: %s; see memtrace doctor -p %d",
 				t->found->path, t->pid, strerror(-r), t->pid);
-	return r ? r : enter(s, t);
+	if (t->since == MT_SINCE_START || s->opts.no_census)
+		r = mt_tracee_enter(s, t);
+	else
+		r = mt_census_begin(s, t);
+	if (r)
+		return mt_err_r(r, "cannot enter pid %d into the map of targets: %s", t->pid,
+				strerror(-r));
+	return 0;
 }
 
 /*
@@ -255,6 +262,7 @@ int mt_session_add(struct mt_session *s, pid_t pid, enum mt_since since)
 	if (r)
 		return r;
 	mt_read_levels(s, t, MT_VM_FULL);
+	mt_census_settle(t);
 	if (!t->vm.known)
 		return mt_err_r(-ESRCH, "pid %d ended while being attached to", pid);
 	s->tracees[s->n++] = TAKE_PTR(t);
@@ -287,7 +295,7 @@ int mt_session_service(struct mt_session *s)
 	for (size_t i = 0; i < s->n; i++) {
 		struct mt_tracee *t = s->tracees[i];
 
-		if (!t->ended && has_ended(t))
+		if (!t->ended && mt_tracee_has_ended(t))
 			mt_life_handle_exit(s, t);
 	}
 	return mt_life_relook(s);

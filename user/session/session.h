@@ -19,10 +19,12 @@
 struct mt_session;
 
 struct mt_session_opts {
-	size_t max_targets; /* room in the maps; 0: 1 */
-	bool perf_uprobes;  /* perf-event uprobes even where multi links exist */
-	bool no_sleepable;  /* as a kernel without sleepable uprobe programs */
-	uint64_t smaps_ns;  /* how old a full smaps reading may be; 0: 10 s */
+	size_t max_targets;   /* room in the maps; 0: 1 */
+	bool perf_uprobes;    /* perf-event uprobes even where multi links exist */
+	bool no_sleepable;    /* as a kernel without sleepable uprobe programs */
+	uint64_t smaps_ns;    /* how old a full smaps reading may be; 0: 10 s */
+	bool no_census;       /* levels of running processes count from the attach */
+	uint64_t max_stop_ns; /* the longest that a census may hold a target; 0: 250 ms */
 };
 
 /*
@@ -33,8 +35,9 @@ int mt_session_new(const struct mt_session_opts *opts, struct mt_session **ret);
 void mt_session_free(struct mt_session **s);
 
 /*
- * Attaches to a running process. since says what the counts count from.
- * 0 or -errno, with one line logged.
+ * Attaches to a running process. MT_SINCE_START: it is held before its first
+ * allocation; MT_SINCE_ATTACH: a census makes it MT_SINCE_CENSUS, where it can
+ * be taken. 0 or -errno, with one line logged.
  */
 int mt_session_add(struct mt_session *s, pid_t pid, enum mt_since since);
 
@@ -56,6 +59,14 @@ size_t mt_session_alive(const struct mt_session *s); /* of these, not ended */
  */
 int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
 			struct mt_snapshot **ret);
+/*
+ * Takes a census of target i and compares it with the counted levels: what
+ * came of it is in the next snapshot. 0 or -errno: an audit that could not be
+ * made is none, with the reason in the snapshot.
+ */
+int mt_session_audit(struct mt_session *s, size_t i);
+/* What the census at the attach came to. Owned by the session. */
+const struct mt_census *mt_session_census(const struct mt_session *s, size_t i);
 /* True once target i has ended. */
 bool mt_session_ended(const struct mt_session *s, size_t i);
 

@@ -51,6 +51,12 @@ struct memtrace_opts {
 	size_t size;       /* sizeof(struct memtrace_opts), as the caller was compiled */
 	const pid_t *pids; /* the targets; read during memtrace_open only */
 	size_t n_pids;     /* above 0 */
+	/*
+	 * The heap that a target has already is read, which holds it for some ms;
+	 * true: it is not, and levels count from the attach.
+	 */
+	bool no_census;
+	uint64_t max_stop_ns; /* the longest that this may hold a target; 0: 250 ms */
 };
 
 struct memtrace_session;
