@@ -114,6 +114,31 @@ void mt_write_escaped(struct mt_writer *w, const char *s)
 	}
 }
 
+void mt_write_wrapped(struct mt_writer *w, int indent, int width, const char *s)
+{
+	_cleanup_writer_ struct mt_writer text = {0};
+	int column = 0;
+
+	mt_write_escaped(&text, s);
+	if (text.err || !text.len)
+		return;
+	for (const char *p = text.buf; *p;) {
+		int n = (int)strcspn(p, " ");
+
+		if (column && column + 1 + n <= width) {
+			mt_write_str(w, " ");
+			column += 1 + n;
+		} else {
+			mt_writef(w, "%s%*s", column ? "\n" : "", indent, "");
+			column = indent + n;
+		}
+		mt_write_mem(w, p, (size_t)n);
+		p += n;
+		p += strspn(p, " ");
+	}
+	mt_write_str(w, "\n");
+}
+
 int mt_writer_flush(struct mt_writer *w, int fd)
 {
 	size_t done = 0;

@@ -32,6 +32,12 @@ __attribute__((format(printf, 2, 3))) void mt_writef(struct mt_writer *w, const 
  */
 void mt_write_escaped(struct mt_writer *w, const char *s);
 
+/*
+ * The same, its words wrapped at width columns and each line indented. A word
+ * that is wider has a line of its own. Ends the line; nothing for an empty s.
+ */
+void mt_write_wrapped(struct mt_writer *w, int indent, int width, const char *s);
+
 /* Writes the whole buffer to fd, EINTR and short writes handled. 0 or -errno. */
 int mt_writer_flush(struct mt_writer *w, int fd);
 

@@ -49,32 +49,6 @@ static void flush(struct mt_writer *w)
 	mt_writer_reset(w);
 }
 
-/* s escaped, its words wrapped at WIDTH columns, each line indented. */
-static void write_wrapped(struct mt_writer *w, int indent, const char *s)
-{
-	_cleanup_writer_ struct mt_writer text = {0};
-	int column = 0;
-
-	mt_write_escaped(&text, s);
-	if (text.err || !text.len)
-		return;
-	for (const char *p = text.buf; *p;) {
-		int n = (int)strcspn(p, " ");
-
-		if (column && column + 1 + n <= WIDTH) {
-			mt_write_str(w, " ");
-			column += 1 + n;
-		} else {
-			mt_writef(w, "%s%*s", column ? "\n" : "", indent, "");
-			column = indent + n;
-		}
-		mt_write_mem(w, p, (size_t)n);
-		p += n;
-		p += strspn(p, " ");
-	}
-	mt_write_str(w, "\n");
-}
-
 static void write_machine(struct mt_writer *w)
 {
 	struct utsname u;
@@ -104,10 +78,10 @@ static void write_check(struct mt_writer *w, const struct mt_check *c)
 		mt_write_str(w, "\n");
 	} else {
 		mt_writef(w, "  %-8s  %s\n", states[c->state], c->name);
-		write_wrapped(w, 12, c->text);
+		mt_write_wrapped(w, 12, WIDTH, c->text);
 	}
 	if (c->remedy[0] && c->state != MT_CHECK_OK)
-		write_wrapped(w, 12, c->remedy);
+		mt_write_wrapped(w, 12, WIDTH, c->remedy);
 }
 
 /* True if memtrace can run on this machine, as we are. */
@@ -285,9 +259,10 @@ static bool check_seccomp(struct mt_writer *w, pid_t pid)
 		return true;
 	if (mt_kernel_seccomp_kills(&kills) || !kills)
 		return true;
-	write_wrapped(w, 2,
-		      "This kernel kills processes that have a seccomp filter when a return probe "
-		      "is on them, and this one has: it is not traced. Use a newer kernel.");
+	mt_write_wrapped(
+		w, 2, WIDTH,
+		"This kernel kills processes that have a seccomp filter when a return probe "
+		"is on them, and this one has: it is not traced. Use a newer kernel.");
 	return false;
 }
 
@@ -323,18 +298,6 @@ static void log_to_stderr(enum mt_log_level level, const char *msg)
 {
 	if (level <= MT_LOG_WARN)
 		fprintf(stderr, "memtrace: %s\n", msg);
-}
-
-static int usage_error(const char *operand)
-{
-	char q[64], *end;
-
-	mt_quote(q, sizeof(q), operand);
-	strtoul(operand, &end, 10);
-	fprintf(stderr, "memtrace: doctor: unexpected operand '%s': %s%s\n", q,
-		*operand && !*end ? "use -p " : "see memtrace doctor --help",
-		*operand && !*end ? q : "");
-	return MT_EXIT_USAGE;
 }
 
 static int show_help(void)
@@ -374,7 +337,7 @@ static int run(int argc, char **argv)
 	else if (cfg.help)
 		ret = show_help();
 	else if (first < argc)
-		ret = usage_error(argv[first]);
+		ret = mt_operand_error(mt_cmd_doctor.name, argv[first]);
 	else
 		ret = doctor(&cfg);
 	free(cfg.pids.v);

@@ -30,7 +30,8 @@ struct config {
 	uint64_t interval_ns, count, duration_ns;
 	const char *format, *output, *color;
 	enum mt_unit unit;
-	bool no_census, strict, quiet, verbose, help, version;
+	uint64_t max_stop_ns;
+	bool no_census, audit, strict, quiet, verbose, help, version;
 };
 
 static const char *const color_choices[] = {"auto", "always", "never", NULL};
@@ -52,6 +53,11 @@ static const struct mt_opt options[] = {
 	 "unit of line and table; line's default is MiB, table's auto"},
 	{0, "no-census", MT_OPT_FLAG, NULL, AT(no_census), NULL,
 	 "do not read the heap that existed before the attach: levels count from the attach"},
+	{0, "max-stop", MT_OPT_DURATION, "DURATION", AT(max_stop_ns), NULL,
+	 "the longest that a census may hold the target; default 250ms"},
+	{0, "audit", MT_OPT_FLAG, NULL, AT(audit), NULL,
+	 "take a second census at the end, and at each SIGUSR1, and report how far the counted "
+	 "level is from it; exit 3 if it is"},
 	{0, "strict", MT_OPT_FLAG, NULL, AT(strict), NULL, "exit 3 when anything was lost"},
 	{'q', "quiet", MT_OPT_FLAG, NULL, AT(quiet), NULL, "errors only"},
 	{'v', "verbose", MT_OPT_FLAG, NULL, AT(verbose), NULL,
@@ -73,7 +79,7 @@ struct trace {
 	pid_t child; /* launched COMMAND, 0 none */
 	bool held;   /* it has not been let go yet */
 	uint64_t taken;
-	bool lost;
+	bool lost, drifted;
 	bool *reported; /* per target: its final snapshot is out */
 };
 
@@ -95,6 +101,7 @@ static void print_help(void)
 {
 	printf("Usage: memtrace [OPTIONS] -p PID[,PID...] [INTERVAL [COUNT]]\n"
 	       "       memtrace [OPTIONS] -- COMMAND [ARG...]\n"
+	       "       memtrace census -p PID[,PID...]\n"
 	       "       memtrace doctor [-p PID]\n"
 	       "\n"
 	       "Show runtime.MemStats of any running process, from outside.\n"
@@ -104,8 +111,8 @@ static void print_help(void)
 	printf("\nSignals: SIGINT and SIGTERM print the final snapshot, SIGUSR1 takes one at "
 	       "once.\n"
 	       "Exit status: 0 done, 1 could not do it, 2 usage, 3 --strict and something was "
-	       "lost;\n"
-	       "with COMMAND its own. See memtrace(8).\n");
+	       "lost\n"
+	       "or --audit found drift; with COMMAND its own. See memtrace(8).\n");
 }
 
 /* INTERVAL and COUNT, as vmstat has them. 0 or -EINVAL, printed. */
@@ -138,20 +145,11 @@ static int parse_operands(struct config *cfg, int n, char **v)
 	return 0;
 }
 
-static bool want_color(const struct config *cfg)
-{
-	const char *no = getenv("NO_COLOR");
-
-	if (cfg->color && strcmp(cfg->color, "auto") != 0)
-		return strcmp(cfg->color, "always") == 0;
-	return !cfg->output && isatty(STDOUT_FILENO) && !(no && *no);
-}
-
 static int open_outputs(struct trace *t, size_t targets)
 {
 	struct mt_render_opts o = {
 		.unit = t->cfg.unit,
-		.color = want_color(&t->cfg),
+		.color = mt_color_wanted(t->cfg.color, t->cfg.output),
 		.prefix = targets > 1,
 	};
 	int r;
@@ -178,7 +176,7 @@ static void free_snapshots(struct mt_snapshot **v, size_t n)
  * One moment: a snapshot of every target that has not had its last. 0, -EPIPE
  * when nobody reads any more, or -errno.
  */
-static int take(struct trace *t, bool final)
+static int take(struct trace *t, bool final, bool audit)
 {
 	size_t all = mt_session_count(t->session), n = 0;
 	struct mt_snapshot **v = calloc(all, sizeof(struct mt_snapshot *));
@@ -192,12 +190,16 @@ static int take(struct trace *t, bool final)
 
 		if (t->reported[i])
 			continue;
-		r = mt_session_snapshot(t->session, i, depth, &v[n]);
+		if (audit && t->cfg.audit)
+			r = mt_session_audit(t->session, i);
+		if (!r)
+			r = mt_session_snapshot(t->session, i, depth, &v[n]);
 		if (r)
 			break;
 		v[n]->final = final || ended;
 		t->reported[i] = v[n]->final;
 		t->lost = t->lost || mt_flows_lost(&v[n]->flows);
+		t->drifted = t->drifted || mt_audit_drifted(&v[n]->audit);
 		n++;
 	}
 	if (!r && n)
@@ -230,7 +232,7 @@ static int loop(struct trace *t)
 
 	while (!r && more) {
 		enum mt_event ev;
-		bool show = false;
+		bool show = false, audit = false;
 
 		r = mt_events_wait(&t->events, &ev);
 		if (r)
@@ -247,8 +249,11 @@ static int loop(struct trace *t)
 			break;
 		case MT_EVENT_NO_READER:
 			return -EPIPE;
-		case MT_EVENT_TICK:
 		case MT_EVENT_SNAPSHOT:
+			audit = true;
+			show = true;
+			break;
+		case MT_EVENT_TICK:
 			show = true;
 			break;
 		}
@@ -257,10 +262,10 @@ static int loop(struct trace *t)
 		if (!r && more && show) {
 			more = !t->cfg.count || t->taken + 1 < t->cfg.count;
 			if (more)
-				r = take(t, false);
+				r = take(t, false, audit);
 		}
 	}
-	return r ? r : take(t, true);
+	return r ? r : take(t, true, true);
 }
 
 static int add_pids(struct trace *t)
@@ -280,7 +285,14 @@ static void say_attached(const struct trace *t, uint64_t start_ns)
 
 	for (size_t i = 0; i < mt_session_count(t->session); i++) {
 		const struct mt_alloc_found *f = mt_session_allocator(t->session, i);
+		const struct mt_census *c = mt_session_census(t->session, i);
 
+		if (c->baseline == MT_BASELINE_CENSUS)
+			mt_info("%llu blocks, %llu bytes from before the attach; held %.1f ms "
+				"(%u of %u threads, %u attempts)",
+				(unsigned long long)c->heap.objects,
+				(unsigned long long)c->heap.bytes, (double)c->stop_ns / 1e6,
+				c->held, c->threads, c->attempts);
 		mt_info("%s %s in %s: %zu probes by %s", f->allocator->name, f->version, f->path,
 			f->n_probes, mt_session_method(t->session));
 	}
@@ -304,7 +316,7 @@ static int trace_all(struct trace *t, uint64_t start_ns)
 		mt_events_watch_reader(&t->events, STDOUT_FILENO);
 	if (mt_caps_drop(t->cfg.output))
 		mt_warn("cannot give up capabilities; going on with all of them");
-	r = take(t, t->cfg.count == 1);
+	r = take(t, t->cfg.count == 1, t->cfg.count == 1);
 	if (t->child && (!r || r == -EPIPE)) {
 		int go = mt_launch_go(t->child);
 
@@ -356,14 +368,18 @@ static int finish(struct trace *t, int r)
 	}
 	if (status == MT_EXIT_OK)
 		status = failed;
-	if (t->cfg.strict && t->lost)
+	if ((t->cfg.strict && t->lost) || t->drifted)
 		status = MT_EXIT_LOST;
 	return status;
 }
 
 static int run_trace(struct trace *t, char **command)
 {
-	struct mt_session_opts opts = {.max_targets = command ? 1 : t->cfg.pids.n};
+	struct mt_session_opts opts = {
+		.max_targets = command ? 1 : t->cfg.pids.n,
+		.no_census = t->cfg.no_census,
+		.max_stop_ns = t->cfg.max_stop_ns,
+	};
 	uint64_t start_ns = mt_clock_ns(CLOCK_MONOTONIC);
 	int r, status = MT_EXIT_FAILED;
 
@@ -392,6 +408,8 @@ static int check(struct config *cfg, bool dashdash, int n, char **operands)
 		return usage_error("-- needs a COMMAND to launch");
 	if (!dashdash && parse_operands(cfg, n, operands))
 		return MT_EXIT_USAGE;
+	if (cfg->audit && cfg->no_census)
+		return usage_error("--audit compares with the census that --no-census leaves out");
 	if (!dashdash && !cfg->pids.n)
 		return usage_error("no target: give -p PID or -- COMMAND; see memtrace --help");
 	return MT_EXIT_OK;

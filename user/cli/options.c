@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/writer.h"
+#include "cli/cli.h"
 
 #define NAME_MAX_LEN 64      /* longer words are compared with nothing */
 #define PID_LIMIT    4194304 /* the kernel's PID_MAX_LIMIT on 64-bit machines */
@@ -420,6 +422,26 @@ int mt_options_parse(const struct mt_opt *rows, int argc, char **argv, void *cfg
 		*first += p.used;
 	}
 	return 0;
+}
+
+int mt_operand_error(const char *command, const char *operand)
+{
+	char q[QUOTE_SIZE];
+	bool pid = all_digits(operand, strlen(operand));
+
+	mt_quote(q, sizeof(q), operand);
+	fail("%s: unexpected operand '%s': %s%s%s", command, q, pid ? "use -p " : "see memtrace ",
+	     pid ? q : command, pid ? "" : " --help");
+	return MT_EXIT_USAGE;
+}
+
+bool mt_color_wanted(const char *when, const char *output)
+{
+	const char *no = getenv("NO_COLOR");
+
+	if (when && strcmp(when, "auto") != 0)
+		return strcmp(when, "always") == 0;
+	return !output && isatty(STDOUT_FILENO) && !(no && *no);
 }
 
 #define HELP_WIDTH  80

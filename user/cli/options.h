@@ -55,6 +55,15 @@ int mt_options_parse(const struct mt_opt *rows, int argc, char **argv, void *cfg
  */
 void mt_options_help(const struct mt_opt *rows);
 
+/* Prints that the command takes no such operand, and what to do. Returns the exit status. */
+int mt_operand_error(const char *command, const char *operand);
+
+/*
+ * True if --color WHEN (NULL: auto) asks for colours; auto does on a terminal, not
+ * with an output file (NULL: none) and not against NO_COLOR.
+ */
+bool mt_color_wanted(const char *when, const char *output);
+
 /* The name among names (NULL-terminated) nearest to s, or NULL if none is near. */
 const char *mt_nearest(const char *s, const char *const *names);
 

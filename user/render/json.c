@@ -2,7 +2,6 @@
 /* NDJSON: everything known of a snapshot, one object a line; keys as in contract.md. */
 #include "base/json.h"
 
-#include "model/sizeclass.h"
 #include "render/render.h"
 
 static const char *const since_names[] = {
@@ -13,17 +12,6 @@ static const char *const call_names[] = {
 	[MT_VM_MMAP] = "mmap", [MT_VM_MUNMAP] = "munmap",   [MT_VM_MREMAP] = "mremap",
 	[MT_VM_BRK] = "brk",   [MT_VM_MADVISE] = "madvise",
 };
-
-/*
- * The open-ended last class is written as 2^63 - 1: many readers hold integers
- * in 64 signed bits, and some refuse a document with a larger one.
- */
-static void write_size(struct mt_json *j, unsigned int class)
-{
-	uint64_t size = mt_class_size(class);
-
-	mt_json_u64(j, "Size", size < INT64_MAX ? size : INT64_MAX);
-}
 
 static void write_who(struct mt_json *j, const struct mt_snapshot *s)
 {
@@ -54,7 +42,7 @@ static void write_large(struct mt_json *j, const struct mt_flows *f)
 		if (!c->mallocs && !c->frees)
 			continue;
 		mt_json_object_begin(j, NULL);
-		write_size(j, i);
+		mt_render_class_size(j, i);
 		mt_json_u64(j, "Mallocs", c->mallocs);
 		mt_json_u64(j, "Frees", c->frees);
 		mt_json_object_end(j);
@@ -76,11 +64,7 @@ static void write_live(struct mt_json *j, const struct mt_flows *f, bool is_sign
 		}
 		if (!objects && !bytes)
 			continue;
-		mt_json_object_begin(j, NULL);
-		write_size(j, i);
-		mt_json_i64(j, "Objects", objects);
-		mt_json_i64(j, "Bytes", bytes);
-		mt_json_object_end(j);
+		mt_render_class_object(j, i, objects, bytes);
 	}
 	mt_json_array_end(j);
 }
@@ -157,10 +141,11 @@ static void write_snapshot(struct mt_json *j, const struct mt_snapshot *s)
 	write_large(j, &s->flows);
 	write_live(j, &s->flows, false);
 	write_vm(j, s);
-	mt_json_null(j, "heap");
+	mt_render_heap_object(j, "heap", &s->census);
 	write_net(j, &s->flows);
 	mt_json_string(j, "sizes", s->sizes);
 	write_loss(j, &s->flows);
+	mt_render_audit_object(j, "audit", &s->audit);
 	mt_json_null(j, "gc");
 	write_tracer(j, &s->tracer);
 	mt_json_object_end(j);

@@ -27,6 +27,9 @@ static void write_line(struct mt_writer *w, const struct mt_snapshot *s,
 	mt_writef(w, "NumGC = %" PRIu32, m->num_gc);
 	if (lost)
 		mt_writef(w, "\tLost = %" PRIu64, lost);
+	if (mt_audit_drifted(&s->audit))
+		mt_writef(w, "\tDrift = %+" PRId64 " objects, %+" PRId64 " bytes", s->audit.objects,
+			  s->audit.bytes);
 	if (s->since == MT_SINCE_ATTACH)
 		mt_write_str(w, "\t(since attach)");
 	mt_write_str(w, "\n");

@@ -40,9 +40,41 @@ extern const struct mt_render_ops *const mt_render_all[];
 /* The format of that name, or NULL. */
 const struct mt_render_ops *mt_render_find(const char *name);
 
+/*
+ * The two formats of memtrace census: of a snapshot they show who it is of, its
+ * time and its census, and nothing else of it need be filled.
+ */
+extern const struct mt_render_ops mt_render_census_table;
+extern const struct mt_render_ops mt_render_census_json;
+
+/* The rest is what formats share. */
+
 /* The Go MemStats object of s, as encoding/json writes it, under key (NULL at the top). */
 struct mt_json;
 void mt_render_memstats_object(struct mt_json *j, const char *key,
 			       const struct memtrace_memstats *m);
+/* {"Size", "Objects", "Bytes"} of one class. */
+void mt_render_class_object(struct mt_json *j, unsigned int class, int64_t objects, int64_t bytes);
+/* The member Size. */
+void mt_render_class_size(struct mt_json *j, unsigned int class);
+/* Nothing, which is null, without a baseline. */
+void mt_render_heap_object(struct mt_json *j, const char *key, const struct mt_census *c);
+/* Not written at all where no audit was asked for. */
+void mt_render_audit_object(struct mt_json *j, const char *key, const struct mt_audit *a);
+
+#define MT_RENDER_COLUMNS 80
+/* A line of text in bold. */
+void mt_render_heading(struct mt_writer *w, const struct mt_render_opts *o, const char *text);
+/* "18432", ">2^48". */
+void mt_render_class_label(char *buf, size_t size, unsigned int class);
+/* bytes in the unit, or, where that is more than n columns, in the one that fits. */
+const char *mt_render_bytes(char *buf, size_t size, uint64_t bytes, enum mt_unit unit, int n);
+/* The arenas, the largest first and many of them cut, and what lies beside them. */
+void mt_render_arenas(struct mt_writer *w, const struct mt_heap *h, const struct mt_render_opts *o);
+/* One line: for how long the target was held. */
+void mt_render_held(struct mt_writer *w, const struct mt_census *c);
+/* The table's section on its census and audit, if it has any. */
+void mt_render_heap(struct mt_writer *w, const struct mt_snapshot *s,
+		    const struct mt_render_opts *o);
 
 #endif

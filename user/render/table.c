@@ -22,7 +22,7 @@ static const struct {
 	[MT_VM_MADVISE] = {"madvise", false},
 };
 
-static void heading(struct mt_writer *w, const struct mt_render_opts *o, const char *text)
+void mt_render_heading(struct mt_writer *w, const struct mt_render_opts *o, const char *text)
 {
 	mt_writef(w, o->color ? "\033[1m%s\033[0m\n" : "%s\n", text);
 }
@@ -71,7 +71,7 @@ static void write_field(struct mt_writer *w, const struct mt_field *f,
 	mt_writef(w, "%-13s %20s %11s  %s\n", f->name, value, human, f->help);
 }
 
-static void class_label(char *buf, size_t size, unsigned int class)
+void mt_render_class_label(char *buf, size_t size, unsigned int class)
 {
 	if (class < MT_CLASSES - 1)
 		snprintf(buf, size, "%" PRIu64, mt_class_size(class));
@@ -94,10 +94,10 @@ static void write_classes(struct mt_writer *w, const struct mt_snapshot *s,
 			mt_write_str(w, "\n");
 			snprintf(head, sizeof(head), "%15s %14s %14s %14s %18s",
 				 "Size <=", "Mallocs", "Frees", "Live objects", "Live bytes");
-			heading(w, o, head);
+			mt_render_heading(w, o, head);
 			any = true;
 		}
-		class_label(size, sizeof(size), i);
+		mt_render_class_label(size, sizeof(size), i);
 		mt_writef(w, "%15s %14llu %14llu %14" PRIu64 " %18s\n", size, c->mallocs, c->frees,
 			  mt_level(mt_class_net_objects(c)),
 			  mt_format_bytes(bytes, sizeof(bytes), mt_level(mt_class_net_bytes(c)),
@@ -128,7 +128,7 @@ static void write_process(struct mt_writer *w, const struct mt_snapshot *s,
 	char bytes[32];
 
 	mt_write_str(w, "\n");
-	heading(w, o, "Address space");
+	mt_render_heading(w, o, "Address space");
 	if (!s->vm.known) {
 		mt_write_str(w, "not known: /proc could not be read; Sys and its parts are 0\n");
 		return;
@@ -147,12 +147,12 @@ static void write_calls(struct mt_writer *w, const struct mt_snapshot *s,
 
 	mt_write_str(w, "\n");
 	if (s->vm_source == MT_VM_NONE) {
-		heading(w, o, "System calls: not counted");
+		mt_render_heading(w, o, "System calls: not counted");
 		return;
 	}
 	snprintf(head, sizeof(head), "%-13s %13s %10s %20s %20s", "System calls", "Calls", "Failed",
 		 "Bytes", "Released");
-	heading(w, o, head);
+	mt_render_heading(w, o, head);
 	for (unsigned int i = 0; i < MT_VM_CALLS; i++) {
 		const struct mt_vm_flow *f = &s->flows.vm[i];
 
@@ -185,7 +185,7 @@ static void write_losses(struct mt_writer *w, const struct mt_snapshot *s,
 	};
 
 	mt_write_str(w, "\n");
-	heading(w, o, "Losses");
+	mt_render_heading(w, o, "Losses");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		mt_writef(w, "%-14s %20" PRIu64 "  %s\n", rows[i].name, rows[i].v, rows[i].what);
 }
@@ -197,10 +197,11 @@ static void snapshots(struct mt_writer *w, const struct mt_snapshot *const *s, s
 		mt_write_str(w, i ? "\n" : "");
 		write_header(w, s[i], o);
 		mt_write_str(w, "\n");
-		heading(w, o, "MemStats");
+		mt_render_heading(w, o, "MemStats");
 		for (size_t k = 0; k < mt_fields_count; k++)
 			write_field(w, &mt_fields[k], &s[i]->memstats, o->unit);
 		write_classes(w, s[i], o);
+		mt_render_heap(w, s[i], o);
 		write_process(w, s[i], o);
 		write_calls(w, s[i], o);
 		write_losses(w, s[i], o);

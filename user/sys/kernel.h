@@ -48,6 +48,9 @@ int mt_kernel_require(void);
  */
 int mt_target_require(pid_t pid);
 
+/* Why ptrace access to the process is refused to us, and what helps; static text. */
+const char *mt_target_why_refused(pid_t pid);
+
 /* True if this kernel kills a seccomp-filtered process at a return probe (6.11 until its repair).
  */
 int mt_kernel_seccomp_kills(bool *kills);

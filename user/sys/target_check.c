@@ -36,10 +36,13 @@ static int explain_missing(pid_t pid)
 
 static const struct mt_cap ptrace_cap = {.name = "CAP_SYS_PTRACE", .number = CAP_SYS_PTRACE};
 
-/* Why /proc does not let us read the process, and what helps. */
-static const char *why_not(const struct mt_proc_status *st)
+const char *mt_target_why_refused(pid_t pid)
 {
-	if (geteuid() && geteuid() == st->uid)
+	struct mt_proc_status st = {0};
+
+	if (mt_proc_status_read(pid, &st))
+		return "it cannot be read: it may have ended";
+	if (geteuid() && geteuid() == st.uid)
 		return "not permitted to read it: run memtrace as root, with sudo";
 	if (geteuid())
 		return "another user's process: run memtrace as root, with sudo";
@@ -63,7 +66,7 @@ static int check_access(pid_t pid, const struct mt_proc_status *st)
 	int r = mt_maps_each(pid, one_is_enough, NULL);
 
 	if (r == -EACCES || r == -EPERM)
-		return say(pid, st->comm, r, why_not(st));
+		return say(pid, st->comm, r, mt_target_why_refused(pid));
 	if (r < 0)
 		return say(pid, st->comm, r, "ended meanwhile");
 	return 0;

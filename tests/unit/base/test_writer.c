@@ -46,6 +46,24 @@ static void long_format(void **state)
 	}
 }
 
+static void wraps(void **state)
+{
+	_cleanup_writer_ struct mt_writer w = {0};
+
+	(void)state;
+	mt_write_wrapped(&w, 2, 12, "ten and two  columns, aword\033toowide end");
+	assert_string_equal(w.buf, "  ten and\n  two\n  columns,\n  aword\\x1Btoowide\n  end\n");
+	mt_writer_reset(&w);
+	mt_write_wrapped(&w, 0, 12, "exactly 12 c");
+	assert_string_equal(w.buf, "exactly 12 c\n");
+	mt_writer_reset(&w);
+	mt_write_wrapped(&w, 0, 11, "exactly 12 c");
+	assert_string_equal(w.buf, "exactly 12\nc\n");
+	mt_writer_reset(&w);
+	mt_write_wrapped(&w, 2, 12, "");
+	assert_int_equal(w.len, 0);
+}
+
 static void error_sticks(void **state)
 {
 	_cleanup_writer_ struct mt_writer w = {0};
@@ -153,9 +171,10 @@ static void flush_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(grows),          cmocka_unit_test(long_format),
-		cmocka_unit_test(error_sticks),   cmocka_unit_test(escapes),
-		cmocka_unit_test(flush_is_whole), cmocka_unit_test(flush_errors),
+		cmocka_unit_test(grows),        cmocka_unit_test(long_format),
+		cmocka_unit_test(wraps),        cmocka_unit_test(error_sticks),
+		cmocka_unit_test(escapes),      cmocka_unit_test(flush_is_whole),
+		cmocka_unit_test(flush_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

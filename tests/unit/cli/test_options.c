@@ -268,6 +268,37 @@ static void nearest(void **state)
 	assert_null(mt_nearest("", names));
 }
 
+static void operands(void **state)
+{
+	struct capture c;
+
+	(void)state;
+	capture_begin(&c, stderr);
+	assert_int_equal(mt_operand_error("census", "12"), 2);
+	assert_int_equal(mt_operand_error("census", "1\n2"), 2);
+	assert_int_equal(mt_operand_error("census", ""), 2);
+	assert_string_equal(
+		capture_end(&c),
+		"memtrace: census: unexpected operand '12': use -p 12\n"
+		"memtrace: census: unexpected operand '1\\x0A2': see memtrace census --help\n"
+		"memtrace: census: unexpected operand '': see memtrace census --help\n");
+}
+
+static void color(void **state)
+{
+	struct capture c;
+
+	(void)state;
+	capture_begin(&c, stdout);
+	setenv("NO_COLOR", "1", 1);
+	assert_true(mt_color_wanted("always", "file"));
+	unsetenv("NO_COLOR");
+	assert_false(mt_color_wanted("never", NULL));
+	assert_false(mt_color_wanted("auto", NULL)); /* no terminal */
+	assert_false(mt_color_wanted(NULL, NULL));
+	capture_end(&c);
+}
+
 static void help_fits(void **state)
 {
 	struct capture c;
@@ -304,6 +335,8 @@ int main(void)
 		cmocka_unit_test(overlong_words),
 		cmocka_unit_test(quote_cuts),
 		cmocka_unit_test(nearest),
+		cmocka_unit_test(operands),
+		cmocka_unit_test(color),
 		cmocka_unit_test(help_fits),
 	};
 
