@@ -25,7 +25,8 @@ TARGET_SRC  := $(filter-out %/mtcount.c %/bare.c,$(wildcard tests/targets/*.c))
 TARGET_DIR  := $(BUILD)/tests/targets
 TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(TARGET_DIR)/throw \
                $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/bare32 \
-               $(TARGET_DIR)/bare64
+               $(TARGET_DIR)/bare64 $(TARGET_DIR)/census_mix-static $(TARGET_DIR)/census_mix-stripped \
+               $(TARGET_DIR)/census_threads-static
 # The compiler must neither drop a malloc that is freed unused nor merge two.
 TARGET_FLAGS = $(OPT) -D_GNU_SOURCE -Ibpf -fno-builtin -pthread -MMD -MP -MF $@.d
 TARGET_CFLAGS = -std=gnu11 $(WARN) -Wno-unused-result $(TARGET_FLAGS)
@@ -44,7 +45,22 @@ $(TARGET_DIR)/throw: tests/targets/throw.cc
 	$(CXX) -std=gnu++17 -Wall -Wextra -Werror $(TARGET_FLAGS) -o $@ $<
 
 $(TARGET_DIR)/libmtcount.so: tests/targets/mtcount.c
-	$(CC) $(TARGET_CFLAGS) -fPIC -shared -fvisibility=hidden -Wl,-z,defs -o $@ $<
+	$(CC) $(TARGET_CFLAGS) -fPIC -shared -fvisibility=hidden -Wl,-z,defs -o $@ $< \
+	    -Wl,--no-as-needed -l:libdl.so.2
+
+# They start themselves, and run under older C libraries, too, where threads are a library.
+CENSUS_BIN := $(addprefix $(TARGET_DIR)/census_,mix threads hot)
+$(CENSUS_BIN): $(TARGET_DIR)/%: tests/targets/%.c
+	$(CC) $(TARGET_CFLAGS) -nostartfiles -o $@ $< -Wl,--no-as-needed -l:libpthread.so.0
+
+# What counts is linked in.
+comma := ,
+WRAPPED := malloc free calloc realloc reallocarray memalign aligned_alloc posix_memalign valloc pvalloc
+CENSUS_STATIC := -DCENSUS_STATIC -DMTCOUNT_WRAP -static $(WRAPPED:%=-Wl$(comma)--wrap=%)
+$(TARGET_DIR)/census_%-static: tests/targets/census_%.c tests/targets/mtcount.c
+	$(CC) $(filter-out -MF $@.d,$(filter-out -M%,$(TARGET_CFLAGS))) $(CENSUS_STATIC) -o $@ $^
+$(TARGET_DIR)/census_%-stripped: $(TARGET_DIR)/census_%-static
+	strip -o $@ $<
 
 # Static and without symbols: nothing to probe.
 $(TARGET_DIR)/quick-static: tests/targets/quick.c

@@ -237,9 +237,11 @@ class Tracer:
         return lines
 
 
-def attach(pid, *args):
-    """A tracer in JSON that has printed its first snapshot: the probes are on."""
-    t = Tracer("-p", pid, "-f", "json", "-i", "1h", *args)
+def attach(pid, *args, census=False):
+    """A tracer in JSON that has printed its first snapshot: the probes are on.
+    Without a census it counts from there."""
+    how = [] if census else ["--no-census"]
+    t = Tracer("-p", pid, "-f", "json", "-i", "1h", *how, *args)
     return t, t.object()
 
 

@@ -5,6 +5,7 @@ block and byte."""
 import json
 import os
 
+from census import LOADERS, Counted
 from harness import (MEMTRACE, PYTHON, Skip, Target, Tracer, Truth, attach, case, cases, check, compare,
                      count_env, equal, final, launch_counted, need, run, target, tmp)
 
@@ -174,6 +175,20 @@ def calls_from_libc():
     equal(snap["memstats"]["Mallocs"], 3000, "Mallocs")
     equal(snap["memstats"]["Frees"], 2000, "Frees")
     equal(snap["memstats"]["TotalAlloc"], 136000, "TotalAlloc")
+
+
+@cases(**{libc: libc for libc in LOADERS})
+def threads_under(libc):
+    """A thread's first free, in which glibc 2.43 makes its cache and begins anew,
+    and its end, when the cache goes: by the C library of each release."""
+    t = Counted(libc, "census_threads", "exits")
+    before = t.truth()
+    tracer, _ = attach(t.pid)
+    for _ in range(4):
+        t.step()
+        compare(tracer.snapshot(), t.truth() - before)
+    compare(final(tracer), t.truth() - before)
+    equal(t.finish(), 0, "the target's exit status")
 
 
 @cases(two=2, eight=8)

@@ -47,7 +47,7 @@ def exec_by_another_thread():
     tracer = Tracer("-f", "json", "-i", "20ms", "--", target("thread_exec"), "/bin/sleep", "600")
     first = tracer.object()
     equal(first["since"], "start", "since before the exec")
-    while tracer.object()["since"] != "attach":
+    while tracer.object()["since"] != "census":
         pass
     os.kill(first["pid"], signal.SIGKILL)
     tracer.wait(status=128 + signal.SIGKILL)

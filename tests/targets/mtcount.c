@@ -6,12 +6,20 @@
  *
  * It imports neither mmap nor sbrk and issues no system call of its own, so
  * that whoever looks for the owner of the blocks sees a wrapper.
+ *
+ * MTCOUNT_FORK set: a child of fork has a count of its own, which starts as its
+ * parent's was, in MTCOUNT_FILE.PID.
+ *
+ * It loads under any glibc from 2.31. With MTCOUNT_WRAP it is part of a static
+ * program that is linked with --wrap for each of these functions.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,8 +27,31 @@
 
 #include "mtcount.h"
 
-#define EXPORT __attribute__((visibility("default")))
-#define TLS    static __thread __attribute__((tls_model("initial-exec")))
+#define TLS static __thread __attribute__((tls_model("initial-exec")))
+#ifdef MTCOUNT_WRAP
+#define EXPORT
+#define NAME(f)    __wrap_##f
+#define find(name) __real_##name
+#define DECLARE(f) extern __typeof__(f) __wrap_##f, __real_##f
+DECLARE(malloc);
+DECLARE(free);
+DECLARE(calloc);
+DECLARE(realloc);
+DECLARE(reallocarray);
+DECLARE(memalign);
+DECLARE(aligned_alloc);
+DECLARE(posix_memalign);
+DECLARE(valloc);
+DECLARE(pvalloc);
+#define __real_mmap               mmap
+#define __real_malloc_usable_size malloc_usable_size
+#else
+#define EXPORT     __attribute__((visibility("default")))
+#define NAME(f)    f
+#define find(name) dlsym(RTLD_NEXT, #name)
+/* The oldest version of the name, which is in every glibc. */
+__asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
+#endif
 
 typedef void *(*mmap_fn)(void *, size_t, int, int, int, off_t);
 
@@ -71,11 +102,6 @@ static bool is_early(const void *p)
 	return (const char *)p >= early && (const char *)p < early + sizeof(early);
 }
 
-static void *find(const char *name)
-{
-	return dlsym(RTLD_NEXT, name);
-}
-
 /* The counts restart when the owner executes another program; others have none. */
 static void adopt(struct mtcount *m)
 {
@@ -90,10 +116,9 @@ static void adopt(struct mtcount *m)
 	shared = m;
 }
 
-static void open_counts(void)
+static void open_counts(const char *path)
 {
-	const char *path = getenv("MTCOUNT_FILE");
-	mmap_fn map = (mmap_fn)find("mmap");
+	mmap_fn map = (mmap_fn)find(mmap);
 	void *m;
 	int fd;
 
@@ -110,24 +135,47 @@ static void open_counts(void)
 	close(fd);
 }
 
+static struct mtcount at_fork;
+static char file[512]; /* programs replace their environment */
+
+static void before_fork(void)
+{
+	at_fork = *shared;
+}
+
+static void in_child(void)
+{
+	char own[sizeof(file) + 16];
+
+	if (at_fork.owner != (uint32_t)getppid())
+		return;
+	snprintf(own, sizeof(own), "%s.%d", file, (int)getpid());
+	open_counts(own);
+	memcpy(shared->cls, at_fork.cls, sizeof(at_fork.cls));
+}
+
 /* The first call comes from the loader or a constructor: one thread. */
 static void start(void)
 {
 	if (ready || resolving)
 		return;
 	resolving = true;
-	next.malloc = find("malloc");
-	next.free = find("free");
-	next.calloc = find("calloc");
-	next.realloc = find("realloc");
-	next.reallocarray = find("reallocarray");
-	next.memalign = find("memalign");
-	next.aligned_alloc = find("aligned_alloc");
-	next.posix_memalign = find("posix_memalign");
-	next.valloc = find("valloc");
-	next.pvalloc = find("pvalloc");
-	next.usable = find("malloc_usable_size");
-	open_counts();
+	next.malloc = find(malloc);
+	next.free = find(free);
+	next.calloc = find(calloc);
+	next.realloc = find(realloc);
+	next.reallocarray = find(reallocarray);
+	next.memalign = find(memalign);
+	next.aligned_alloc = find(aligned_alloc);
+	next.posix_memalign = find(posix_memalign);
+	next.valloc = find(valloc);
+	next.pvalloc = find(pvalloc);
+	next.usable = find(malloc_usable_size);
+	open_counts(getenv("MTCOUNT_FILE"));
+	if (shared != &sink && getenv("MTCOUNT_FORK")) {
+		snprintf(file, sizeof(file), "%s", getenv("MTCOUNT_FILE"));
+		pthread_atfork(before_fork, NULL, in_child);
+	}
 	resolving = false;
 	ready = true;
 }
@@ -197,7 +245,7 @@ static void *leave(bool outer, void *p)
 	return p;
 }
 
-EXPORT void *malloc(size_t n)
+EXPORT void *NAME(malloc)(size_t n)
 {
 	bool outer;
 
@@ -207,7 +255,7 @@ EXPORT void *malloc(size_t n)
 	return leave(outer, next.malloc(n));
 }
 
-EXPORT void *calloc(size_t n, size_t size)
+EXPORT void *NAME(calloc)(size_t n, size_t size)
 {
 	bool outer;
 
@@ -217,7 +265,7 @@ EXPORT void *calloc(size_t n, size_t size)
 	return leave(outer, next.calloc(n, size));
 }
 
-EXPORT void free(void *p)
+EXPORT void NAME(free)(void *p)
 {
 	bool outer;
 
@@ -260,14 +308,14 @@ static void *settle(bool outer, void *old, size_t old_size, void *q, bool asked)
 static void *move_early(void *p, size_t n)
 {
 	size_t room = (size_t)(early + sizeof(early) - (char *)p);
-	void *q = malloc(n);
+	void *q = NAME(malloc)(n);
 
 	if (q)
 		memcpy(q, p, n < room ? n : room);
 	return q;
 }
 
-EXPORT void *realloc(void *p, size_t n)
+EXPORT void *NAME(realloc)(void *p, size_t n)
 {
 	size_t old;
 	bool outer;
@@ -281,7 +329,7 @@ EXPORT void *realloc(void *p, size_t n)
 	return settle(outer, p, old, next.realloc(p, n), n != 0 || !p);
 }
 
-EXPORT void *reallocarray(void *p, size_t n, size_t size)
+EXPORT void *NAME(reallocarray)(void *p, size_t n, size_t size)
 {
 	size_t old;
 	bool outer = enter();
@@ -290,35 +338,35 @@ EXPORT void *reallocarray(void *p, size_t n, size_t size)
 	return settle(outer, p, old, next.reallocarray(p, n, size), (n != 0 && size != 0) || !p);
 }
 
-EXPORT void *memalign(size_t align, size_t n)
+EXPORT void *NAME(memalign)(size_t align, size_t n)
 {
 	bool outer = enter();
 
 	return leave(outer, next.memalign(align, n));
 }
 
-EXPORT void *aligned_alloc(size_t align, size_t n)
+EXPORT void *NAME(aligned_alloc)(size_t align, size_t n)
 {
 	bool outer = enter();
 
 	return leave(outer, next.aligned_alloc(align, n));
 }
 
-EXPORT void *valloc(size_t n)
+EXPORT void *NAME(valloc)(size_t n)
 {
 	bool outer = enter();
 
 	return leave(outer, next.valloc(n));
 }
 
-EXPORT void *pvalloc(size_t n)
+EXPORT void *NAME(pvalloc)(size_t n)
 {
 	bool outer = enter();
 
 	return leave(outer, next.pvalloc(n));
 }
 
-EXPORT int posix_memalign(void **ret, size_t align, size_t n)
+EXPORT int NAME(posix_memalign)(void **ret, size_t align, size_t n)
 {
 	bool outer = enter();
 	int r = next.posix_memalign(ret, align, n);
