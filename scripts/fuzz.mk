@@ -4,12 +4,17 @@ FUZZ_DIR     := $(BUILD)/fuzz
 FUZZ_SRC     := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_NAMES   := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=%)
 # What needs no skeleton: the rooms that read what others wrote.
-FUZZ_LIB_SRC := $(wildcard $(addprefix user/,base/*.c model/*.c render/*.c sys/*.c alloc/*.c))
+FUZZ_LIB_SRC := $(wildcard $(addprefix user/,base/*.c model/*.c render/*.c sys/*.c alloc/*.c \
+                                             census/*.c))
 FUZZ_LIB     := $(FUZZ_DIR)/lib.a
 FUZZ_SAN     := -fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ_CFLAGS   = -std=gnu11 -O1 -g $(WARN) $(FUZZ_SAN) -MMD -MP
-FUZZ_RUN      = -verbosity=0 -max_len=16384 -timeout=10 -rss_limit_mb=1024 \
+FUZZ_RUN      = -verbosity=0 -max_len=$(FUZZ_MAX) -timeout=10 -rss_limit_mb=1024 \
                 -artifact_prefix=$(FUZZ_DIR)/found- -print_final_stats=1
+# A recorded heap is larger than other input.
+FUZZ_MAX      = $$([ $$n = census_glibc ] && echo 65536 || echo 16384)
+# How many more runs than seeds make a smoke test: a walk takes milliseconds.
+FUZZ_SMOKE    = $$([ $${n\#census_} = $$n ] && echo 2000 || echo 300)
 # One target, its shell variable n: all that it says if it finds something, else how much it ran.
 FUZZ_ONE      = $(FUZZ_DIR)/fuzz_$$n $(FUZZ_RUN) $(1) >$(FUZZ_DIR)/$$n.log 2>&1 || \
                 { cat $(FUZZ_DIR)/$$n.log; echo "fuzz $$n: found something"; exit 1; }; \
@@ -26,12 +31,12 @@ fuzz: fuzz-build ## fuzz what reads hostile input, FUZZ_SECONDS (20) for each ta
 	done
 
 # What is found is not kept, so that each time is like the first.
-fuzz-smoke: fuzz-build ## each target over its seeds and 2000 runs more: seconds
+fuzz-smoke: fuzz-build ## each target over its seeds and some hundred runs more: seconds
 	@rm -rf $(FUZZ_DIR)/smoke; \
 	for n in $(FUZZ_NAMES); do \
 	    mkdir -p $(FUZZ_DIR)/smoke/$$n; \
 	    runs=$$(find $(FUZZ_SEEDS) /dev/null -type f | wc -l); \
-	    $(call FUZZ_ONE,-seed=1 -runs=$$((runs + 2000)) $(FUZZ_DIR)/smoke/$$n $(FUZZ_SEEDS)); \
+	    $(call FUZZ_ONE,-seed=1 -runs=$$((runs + $(FUZZ_SMOKE))) $(FUZZ_DIR)/smoke/$$n $(FUZZ_SEEDS)); \
 	done
 
 $(FUZZ_DIR)/seeds.made: tests/fuzz/seeds
