@@ -1,6 +1,7 @@
 # What scripts/bench measures with. Never sanitized, as the test targets.
 BENCH_DIR := $(BUILD)/tests/bench
-BENCH_BIN := $(BENCH_DIR)/loop $(BENCH_DIR)/floor $(BENCH_DIR)/tlscount.so
+BENCH_BIN := $(BENCH_DIR)/loop $(BENCH_DIR)/floor $(BENCH_DIR)/tlscount.so \
+	$(BENCH_DIR)/heap $(BENCH_DIR)/peak
 
 .PHONY: bench bench-build
 bench-build: $(BENCH_BIN) $(BUILD)/memtrace
@@ -11,7 +12,7 @@ $(BENCH_BIN): | $(BENCH_DIR)
 $(BENCH_DIR):
 	@mkdir -p $@
 
-$(BENCH_DIR)/loop: tests/bench/loop.c
+$(BENCH_DIR)/loop $(BENCH_DIR)/heap $(BENCH_DIR)/peak: $(BENCH_DIR)/%: tests/bench/%.c
 	$(CC) $(TARGET_CFLAGS) -o $@ $<
 
 $(BENCH_DIR)/tlscount.so: tests/bench/tlscount.c
