@@ -242,9 +242,12 @@ static void add_jumps_back(const struct plan *plan, struct mt_alloc_found *found
 	const enum mt_kind kind = again_kinds[found->probes[of].kind];
 	const struct mt_sym *sym = &plan->syms[of];
 	struct mt_place places[MT_PROBES_MAX];
-	size_t n = mt_place_jumps(&plan->rq[of], found->text_lo, found->text_hi, places,
-				  MT_PROBES_MAX);
+	size_t n;
 
+	/* glibc 2.34 dropped the hooks, and took the threads in; only memalign jumps to malloc */
+	if (kind != MT_KIND_FREE_AGAIN && mt_elf_exports(plan->elf, "pthread_create"))
+		return;
+	n = mt_place_jumps(&plan->rq[of], found->text_lo, found->text_hi, places, MT_PROBES_MAX);
 	for (size_t i = 0; i < n && found->n_probes < MT_PROBES_MAX; i++) {
 		struct mt_probe *probe = &found->probes[found->n_probes];
 

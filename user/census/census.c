@@ -224,18 +224,19 @@ static int look(struct mt_census_plan *plan, const struct mt_census_opts *opts,
 		struct mt_census *out)
 {
 	uint64_t start = mt_clock_ns(CLOCK_MONOTONIC);
-	int r = opts->held ? opts->held(opts->ctx) : 0;
+	int r = opts->held ? opts->held(opts->ctx) : 0, ran;
 
 	if (r)
 		return r == -EAGAIN ? -EINVAL : r;
-	out->time_ns = mt_clock_ns(CLOCK_REALTIME);
 	r = mt_image_read(&plan->image, plan->pid, &plan->owner);
 	if (!r)
 		r = plan->walker->walk(&plan->image.img, plan->state, &out->heap);
 	out->walk_ns = mt_clock_ns(CLOCK_MONOTONIC) - start;
-	if (!r)
-		r = mt_stop_check(plan->stop, plan->why);
-	return r;
+	if (r && r != -EAGAIN)
+		return r;
+	/* where somebody ran, that is why the heap made no sense */
+	ran = mt_stop_check(plan->stop, plan->why);
+	return ran ? ran : r;
 }
 
 /*
@@ -248,41 +249,47 @@ static void hurry(const struct sched_param *param, int policy)
 	(void)sched_setscheduler(0, policy, param);
 }
 
-static int attempt(struct mt_census_plan *plan, const struct mt_census_opts *opts,
+/* Of the time that is left, so much is for letting go. */
+#define RELEASE_SHARE 16
+
+static int attempt(struct mt_census_plan *plan, uint64_t left_ns, const struct mt_census_opts *opts,
 		   struct mt_census *out)
 {
-	uint64_t deadline;
 	struct sched_param before, first = {.sched_priority = 1};
 	int r, policy = sched_getscheduler(0);
+	uint64_t deadline;
 
 	sched_getparam(0, &before);
 	hurry(&first, SCHED_RR);
-	deadline = mt_clock_ns(CLOCK_MONOTONIC) + opts->max_stop_ns;
-	r = mt_stop_begin(plan->stop, deadline, plan->why);
 	out->attempts++;
+	out->time_ns = mt_clock_ns(CLOCK_REALTIME);
+	deadline = mt_clock_ns(CLOCK_MONOTONIC) + left_ns - left_ns / RELEASE_SHARE;
+	r = mt_stop_begin(plan->stop, deadline, plan->why);
 	if (!r) {
 		plan->image.img.deadline_ns = deadline;
 		r = look(plan, opts, out);
 		mt_stop_end(plan->stop);
 	}
 	hurry(&before, policy);
-	if (mt_stop_ns(plan->stop) > out->stop_ns)
-		out->stop_ns = mt_stop_ns(plan->stop);
+	out->stop_ns = mt_stop_ns(plan->stop);
+	out->held_ns += out->stop_ns;
 	mt_stop_threads(plan->stop, &out->threads, &out->held);
 	return r;
 }
 
-static void give_up(const struct mt_census_plan *plan, int r, struct mt_census *out)
+static void give_up(const struct mt_census_plan *plan, int r, const struct mt_census_opts *opts,
+		    struct mt_census *out)
 {
 	free(out->heap.arenas);
 	out->heap = (struct mt_heap){0};
 	out->baseline = MT_BASELINE_UNKNOWN;
 	if (r == -ETIME)
-		snprintf(out->why, sizeof(out->why),
-			 "it could not be read within the time that it may be held");
+		snprintf(out->why, sizeof(out->why), "%.80s within the %.6g ms that it may be held",
+			 plan->why[0] ? plan->why : "it could not be read",
+			 (double)opts->max_stop_ns / 1e6);
 	else if (r == -EAGAIN)
-		snprintf(out->why, sizeof(out->why), "unsound in %u attempts: %.120s",
-			 out->attempts, plan->why);
+		snprintf(out->why, sizeof(out->why), "unsound in %u attempt%s: %.120s",
+			 out->attempts, out->attempts == 1 ? "" : "s", plan->why);
 	else
 		snprintf(out->why, sizeof(out->why), "%s", plan->why);
 	explain(r, out->why);
@@ -302,16 +309,16 @@ int mt_census_take(struct mt_census_plan *plan, const struct mt_census_opts *opt
 
 	*out = (struct mt_census){0};
 	memcpy(out->allocator, plan->allocator, sizeof(out->allocator));
-	while (r == -EAGAIN && out->attempts < ATTEMPTS_MAX) {
+	while (r == -EAGAIN && out->attempts < ATTEMPTS_MAX && out->held_ns < opts->max_stop_ns) {
 		free(out->heap.arenas);
 		out->heap = (struct mt_heap){0};
 		plan->why[0] = '\0';
 		r = out->attempts ? find(plan) : 0;
 		if (!r)
-			r = attempt(plan, opts, out);
+			r = attempt(plan, opts->max_stop_ns - out->held_ns, opts, out);
 	}
 	if (r) {
-		give_up(plan, r, out);
+		give_up(plan, r, opts, out);
 		return is_fatal(r) ? r : 0;
 	}
 	out->baseline = MT_BASELINE_CENSUS;

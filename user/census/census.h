@@ -14,7 +14,7 @@
 #define MT_CENSUS_MAX_STOP_NS 250000000u /* the default of max_stop_ns */
 
 struct mt_census_opts {
-	uint64_t max_stop_ns; /* the longest that an attempt may hold the target */
+	uint64_t max_stop_ns; /* the longest that all attempts together may hold the target */
 	/*
 	 * Called in each attempt when the target stands still outside malloc, before
 	 * the walk; must not log or wait for the target. Not 0 ends the census.

@@ -238,6 +238,7 @@ static int has_run(struct mt_stop *s, struct mt_stop_thread *t)
 int mt_stop_check(struct mt_stop *s, char *why)
 {
 	size_t fresh;
+	bool ran = false;
 	int r = mt_stop_list(s, &fresh);
 
 	if (!r && fresh)
@@ -248,9 +249,12 @@ int mt_stop_check(struct mt_stop *s, char *why)
 
 		if (t->state == MT_STOP_GONE)
 			continue;
-		if (mt_stop_switches(s, t->tid, &switches) || switches != t->switches)
+		if (mt_stop_switches(s, t->tid, &switches) || switches != t->switches) {
 			r = has_run(s, t);
+			ran = true;
+		}
 	}
+	s->spoilt += ran;
 	return tell(s, why, r);
 }
 

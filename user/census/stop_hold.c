@@ -21,6 +21,7 @@
 #define START_NS      2000000u   /* in which they should have come to a CPU */
 #define GRACE_NS      100000000u /* for those who were told to stop and could not */
 #define RUNS_PER_LOOK 32
+#define SPOILT_MAX    2 /* holds, until no thread is left asleep that need not be */
 
 /*
  * A call that our stop has interrupted is to go on, not to return EINTR: the
@@ -213,10 +214,17 @@ static int seize(struct mt_stop *s, struct mt_stop_thread *t)
 	return r ? r : mt_stop_why(s, -EPERM, "no permission to stop it by ptrace");
 }
 
-static bool is_restless(const struct mt_stop_thread *t)
+/*
+ * To be taken asleep: it has woken before, or others have, time and again, and
+ * it would not notice.
+ */
+static bool is_restless(const struct mt_stop *s, const struct mt_stop_thread *t)
 {
-	return t->state == MT_STOP_ASLEEP && t->restless_until && mt_stop_interruptible(t) &&
-	       mt_clock_ns(CLOCK_MONOTONIC) < t->restless_until;
+	if (t->state != MT_STOP_ASLEEP || t->inside || !mt_stop_interruptible(t))
+		return false;
+	if (s->spoilt >= SPOILT_MAX && mt_stop_unnoticed(t))
+		return true;
+	return t->restless_until && mt_clock_ns(CLOCK_MONOTONIC) < t->restless_until;
 }
 
 /* One that has fallen asleep meanwhile is left alone, traced or not. */
@@ -228,7 +236,7 @@ static int take(struct mt_stop *s, struct mt_stop_thread *t)
 		r = mt_stop_look(s, t);
 	if (r || t->state == MT_STOP_GONE)
 		return r;
-	return t->state == MT_STOP_AWAKE || is_restless(t) ? interrupt(s, t) : 0;
+	return t->state == MT_STOP_AWAKE || is_restless(s, t) ? interrupt(s, t) : 0;
 }
 
 /* Sleepers first, while nobody is held yet; then who is awake. */
@@ -242,7 +250,7 @@ static int settle(struct mt_stop *s)
 		if (t->state != MT_STOP_NEW || (t->seized && has_stopped(s, t)))
 			continue;
 		r = mt_stop_look(s, t);
-		if (is_restless(t))
+		if (is_restless(s, t))
 			t->state = MT_STOP_AWAKE;
 		if (!(i % 64) && mt_stop_late(s))
 			return -ETIME;
@@ -360,7 +368,7 @@ static int overdue(struct mt_stop *s)
 {
 	int r = look_for_inside(s);
 
-	return r ? r : mt_stop_why(s, -ETIME, "it could not be stopped in time");
+	return r ? r : mt_stop_why(s, -ETIME, "it could not be stopped");
 }
 
 /*

@@ -102,6 +102,27 @@ bool mt_stop_interruptible(const struct mt_stop_thread *t)
 	return flags_of(t->nr) & INTERRUPT && !waits_for_all(t);
 }
 
+/*
+ * Calls that the kernel goes on with as if nothing had been, their timeouts
+ * too; of the others those that wait for ever.
+ */
+bool mt_stop_unnoticed(const struct mt_stop_thread *t)
+{
+	switch (t->nr) {
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait:
+		return (int32_t)t->args[3] < 0;
+	case SYS_rt_sigtimedwait:
+		return !t->args[2];
+	case SYS_semtimedop:
+		return !t->args[3];
+	case SYS_epoll_pwait2:
+		return !t->args[3];
+	default:
+		return !(flags_of(t->nr) & REPEAT) || t->nr == SYS_semop;
+	}
+}
+
 static bool within(uint64_t addr, uint64_t lo, uint64_t hi)
 {
 	return addr >= lo && addr < hi;

@@ -63,6 +63,7 @@ struct mt_stop {
 	size_t turn;          /* of v: whom to let run next */
 	size_t stuck;         /* of v: who sleeps inside */
 	unsigned int at_once; /* threads that are let run */
+	unsigned int spoilt;  /* holds in which somebody woke up */
 
 	uint64_t deadline, held_since, held_ns; /* ns; held_since 0: nobody is held */
 	pthread_t holder;
@@ -114,6 +115,9 @@ bool mt_stop_inside(const struct mt_stop *s, struct mt_stop_thread *t);
 bool mt_stop_repeatable(int64_t nr);
 /* True if the sleep in that call can be cut short and goes on as if it had not been. */
 bool mt_stop_interruptible(const struct mt_stop_thread *t);
+
+/* The same, and not even a timeout begins anew. */
+bool mt_stop_unnoticed(const struct mt_stop_thread *t);
 
 /* stop_hold.c: the holder's work */
 

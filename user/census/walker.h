@@ -46,7 +46,6 @@ struct mt_image {
 	char *why;            /* MT_WHY_SIZE bytes: the reason of -EAGAIN, for the user */
 	struct mt_image_ranges *idle; /* receives whole free pages, some of many; may be NULL */
 };
-#define MT_WHY_SIZE 160
 
 /* Writes the reason to img->why and returns -EAGAIN: unsound, another try may do. */
 __attribute__((format(printf, 2, 3))) int mt_unsound(const struct mt_image *img, const char *fmt,

@@ -71,13 +71,13 @@ static void write_remedy(struct mt_writer *w, pid_t pid, int r)
 	struct mt_proc_status st = {0};
 
 	if (r == -ESRCH || mt_proc_status_read(pid, &st)) {
-		mt_write_str(w, "it has ended");
+		mt_write_str(w, "nothing is left to read");
 	} else if (r == -EBUSY || st.tracer) {
 		mt_write_str(w, "end that tracer first");
 	} else if (r == -EPERM || r == -EACCES) {
 		mt_write_str(w, mt_target_why_refused(pid));
 	} else if (r == -ENOTSUP || r == -ENOENT) {
-		mt_writef(w, "memtrace -p %d counts what it allocates from now on", pid);
+		mt_writef(w, "see memtrace doctor -p %d", pid);
 	} else if (r == -ENOMEM) {
 		mt_write_str(w, "free some memory");
 	} else if (r == -EAGAIN) {

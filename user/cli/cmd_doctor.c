@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/writer.h"
+#include "census/census.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "sys/elf.h"
@@ -246,6 +247,23 @@ static void write_allocator(struct mt_writer *w, const struct mt_maps *maps,
 		  stepped ? ", which is far dearer" : "");
 }
 
+/* Whether the heap that it has by now can be read. */
+static void write_census(struct mt_writer *w, pid_t pid)
+{
+	struct mt_census_plan *plan = NULL;
+	char why[MT_WHY_SIZE];
+
+	mt_write_str(w, "  census       ");
+	if (mt_census_prepare(pid, why, &plan)) {
+		mt_write_str(w, "not possible: ");
+		mt_write_escaped(w, why);
+		mt_write_str(w, "\n");
+	} else {
+		mt_write_str(w, "possible: its heap can be read, which holds it for a moment\n");
+	}
+	mt_census_plan_free(&plan);
+}
+
 /*
  * True if the kernel leaves the process alive under return probes: some kernels
  * kill what has a system call filter (kernel.h).
@@ -291,6 +309,7 @@ static bool check_target(struct mt_writer *w, pid_t pid)
 	if (mt_alloc_detect(pid, maps, &found))
 		return false;
 	write_allocator(w, maps, found);
+	write_census(w, pid);
 	return ok;
 }
 

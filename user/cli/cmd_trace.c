@@ -79,7 +79,7 @@ struct trace {
 	pid_t child; /* launched COMMAND, 0 none */
 	bool held;   /* it has not been let go yet */
 	uint64_t taken;
-	bool lost, drifted;
+	bool lost, drifted, unaudited;
 	bool *reported; /* per target: its final snapshot is out */
 };
 
@@ -110,14 +110,14 @@ static void print_help(void)
 	mt_options_help(options);
 	printf("\nSignals: SIGINT and SIGTERM print the final snapshot, SIGUSR1 takes one at "
 	       "once.\n"
-	       "Exit status: 0 done, 1 could not do it, 2 usage, 3 --strict and something was "
-	       "lost\n"
-	       "or --audit found drift; with COMMAND its own. See memtrace(8).\n");
+	       "Exit status: 0 done, 1 could not do it, 2 usage, 3 --strict and something\n"
+	       "was lost or --audit found drift; with COMMAND its own. See memtrace(8).\n");
 }
 
 /* INTERVAL and COUNT, as vmstat has them. 0 or -EINVAL, printed. */
 static int parse_operands(struct config *cfg, int n, char **v)
 {
+	static const char *const commands[] = {"census", "doctor", NULL};
 	char q[64], *end;
 
 	if (n > 2) {
@@ -128,9 +128,15 @@ static int parse_operands(struct config *cfg, int n, char **v)
 		return -EINVAL;
 	}
 	if (n > 0 && mt_parse_duration(v[0], &cfg->interval_ns)) {
-		fprintf(stderr, "memtrace: '%s': bad interval: use 500ms, 2s, 1m or seconds%s\n",
+		const char *near = mt_nearest(v[0], commands);
+
+		fprintf(stderr,
+			"memtrace: '%s': bad interval: use 500ms, 2s, 1m or seconds%s%s%s\n",
 			mt_quote(q, sizeof(q), v[0]),
-			cfg->pids.n ? "" : "; a command to launch follows --");
+			near          ? "; or did you mean memtrace "
+			: cfg->pids.n ? ""
+				      : "; a command to launch follows --",
+			near ? near : "", near ? ", which comes first?" : "");
 		return -EINVAL;
 	}
 	if (n > 1) {
@@ -172,6 +178,15 @@ static void free_snapshots(struct mt_snapshot **v, size_t n)
 	free(v);
 }
 
+/* An audit that was asked for and could not be made proves nothing. */
+static void check_audit(struct trace *t, const struct mt_snapshot *s)
+{
+	if (s->audit.done != MT_BASELINE_UNKNOWN)
+		return;
+	mt_warn("pid %d: no audit: %s", s->pid, s->audit.why);
+	t->unaudited = t->unaudited || !t->child;
+}
+
 /*
  * One moment: a snapshot of every target that has not had its last. 0, -EPIPE
  * when nobody reads any more, or -errno.
@@ -200,6 +215,7 @@ static int take(struct trace *t, bool final, bool audit)
 		t->reported[i] = v[n]->final;
 		t->lost = t->lost || mt_flows_lost(&v[n]->flows);
 		t->drifted = t->drifted || mt_audit_drifted(&v[n]->audit);
+		check_audit(t, v[n]);
 		n++;
 	}
 	if (!r && n)
@@ -288,11 +304,11 @@ static void say_attached(const struct trace *t, uint64_t start_ns)
 		const struct mt_census *c = mt_session_census(t->session, i);
 
 		if (c->baseline == MT_BASELINE_CENSUS)
-			mt_info("%llu blocks, %llu bytes from before the attach; held %.1f ms "
-				"(%u of %u threads, %u attempts)",
+			mt_info("%llu blocks, %llu bytes from before the attach; %u of %u threads "
+				"held for %.1f ms, attempt %u",
 				(unsigned long long)c->heap.objects,
-				(unsigned long long)c->heap.bytes, (double)c->stop_ns / 1e6,
-				c->held, c->threads, c->attempts);
+				(unsigned long long)c->heap.bytes, c->held, c->threads,
+				(double)c->stop_ns / 1e6, c->attempts);
 		mt_info("%s %s in %s: %zu probes by %s", f->allocator->name, f->version, f->path,
 			f->n_probes, mt_session_method(t->session));
 	}
@@ -356,7 +372,7 @@ static int reap(struct trace *t)
  */
 static int finish(struct trace *t, int r)
 {
-	int failed = r && r != -EPIPE ? MT_EXIT_FAILED : MT_EXIT_OK;
+	int failed = (r && r != -EPIPE) || t->unaudited ? MT_EXIT_FAILED : MT_EXIT_OK;
 	int status = MT_EXIT_OK;
 
 	if (t->child && t->held) {

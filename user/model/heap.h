@@ -44,6 +44,8 @@ struct mt_heap {
 	size_t n_arenas;
 };
 
+#define MT_WHY_SIZE 160 /* of a reason */
+
 /* What came of looking at the heap that existed before the counting began. */
 enum mt_baseline {
 	MT_BASELINE_NONE,    /* nobody looked: there was none, or --no-census */
@@ -53,11 +55,12 @@ enum mt_baseline {
 
 struct mt_census {
 	enum mt_baseline baseline;
-	char why[160];         /* of an unknown baseline, one sentence without a full stop */
+	char why[MT_WHY_SIZE]; /* of an unknown baseline, one sentence without a full stop */
 	char allocator[64];    /* whose heap: "glibc 2.36" */
 	uint64_t time_ns;      /* CLOCK_REALTIME of the moment */
-	uint64_t stop_ns;      /* how long the target was held, the longest of the attempts */
-	uint64_t walk_ns;      /* of this, the walk */
+	uint64_t stop_ns;      /* how long the target was held in the last attempt */
+	uint64_t held_ns;      /* in all attempts together */
+	uint64_t walk_ns;      /* of stop_ns, the walk */
 	unsigned int attempts; /* times that it was held */
 	unsigned int threads,
 		held; /* threads of the target; those that were held, not left asleep */
@@ -67,7 +70,7 @@ struct mt_census {
 /* What a second census found beside the counted level: census minus count. */
 struct mt_audit {
 	enum mt_baseline done; /* NONE: not asked for; UNKNOWN: why says why there was none */
-	char why[160];
+	char why[MT_WHY_SIZE];
 	int64_t objects, bytes;
 	struct {
 		int64_t objects, bytes;

@@ -129,8 +129,9 @@ static void derive_heap(struct memtrace_memstats *m, const struct mt_vm *vm,
 	m->heap_sys -= m->mspan_sys + m->mcache_sys;
 	inuse = sub(sub(sub(system, h->idle), own), sub(h->bytes, m->heap_alloc));
 	inuse = add(inuse, sub(m->heap_alloc, h->bytes));
-	m->heap_inuse = min(inuse > m->heap_alloc ? inuse : m->heap_alloc, m->heap_sys);
-	m->heap_idle = m->heap_sys - m->heap_inuse;
+	inuse = min(inuse > m->heap_alloc ? inuse : m->heap_alloc, m->heap_sys);
+	m->heap_idle = (m->heap_sys - inuse) / PAGE * PAGE;
+	m->heap_inuse = m->heap_sys - m->heap_idle;
 	m->heap_released = min(m->heap_idle, sub(sub(vm->heap_sys, vm->heap_resident), h->unused));
 }
 

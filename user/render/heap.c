@@ -79,6 +79,7 @@ void mt_render_heap_object(struct mt_json *j, const char *key, const struct mt_c
 		mt_json_string(j, "why", c->why);
 	mt_json_string(j, "time", mt_format_time(time, sizeof(time), c->time_ns));
 	mt_json_u64(j, "stop_ns", c->stop_ns);
+	mt_json_u64(j, "held_ns", c->held_ns);
 	mt_json_u64(j, "walk_ns", c->walk_ns);
 	mt_json_u64(j, "attempts", c->attempts);
 	mt_json_u64(j, "threads", c->threads);

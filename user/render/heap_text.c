@@ -76,7 +76,7 @@ static void write_beside(struct mt_writer *w, const struct mt_heap *h, uint64_t 
 		  h->mapped_objects, mt_format_bytes(a, sizeof(a), h->mapped_system, unit),
 		  mt_format_bytes(b, sizeof(b), h->idle, unit),
 		  mt_format_bytes(c, sizeof(c), h->idle_resident, unit));
-	mt_writef(w, "the allocator's own %s; headers of arenas %s, caches of threads %s\n",
+	mt_writef(w, "the allocator's own %s: arenas' headers %s, threads' caches %s\n",
 		  mt_format_bytes(a, sizeof(a), other, unit),
 		  mt_format_bytes(b, sizeof(b), h->span_bytes, unit),
 		  mt_format_bytes(c, sizeof(c), h->cache_bytes, unit));
@@ -111,9 +111,15 @@ void mt_render_arenas(struct mt_writer *w, const struct mt_heap *h, const struct
 
 void mt_render_held(struct mt_writer *w, const struct mt_census *c)
 {
-	mt_writef(w, "held for %s%.2f ms (%u of %u threads; %u attempt%s), walk %.2f ms\n",
-		  c->attempts > 1 ? "up to " : "", (double)c->stop_ns / 1e6, c->held, c->threads,
-		  c->attempts, c->attempts == 1 ? "" : "s", (double)c->walk_ns / 1e6);
+	if (c->held)
+		mt_writef(w, "held for %.2f ms (%u of %u threads", (double)c->stop_ns / 1e6,
+			  c->held, c->threads);
+	else
+		mt_writef(w, "not held, all its threads slept (%u", c->threads);
+	if (c->attempts > 1)
+		mt_writef(w, "; %u attempts, %.2f ms in all", c->attempts,
+			  (double)c->held_ns / 1e6);
+	mt_writef(w, "), walk %.2f ms\n", (double)c->walk_ns / 1e6);
 }
 
 static void write_unknown(struct mt_writer *w, const char *what, const char *why)

@@ -48,6 +48,7 @@ static void fill_demo(struct mt_snapshot *s)
 			   .allocator = "glibc 2.36",
 			   .time_ns = UINT64_C(1767323044000000000),
 			   .stop_ns = 3214567,
+			   .held_ns = 9876543,
 			   .walk_ns = 2900000,
 			   .attempts = 1,
 			   .threads = 5,
@@ -126,7 +127,7 @@ static void fill_hostile(struct mt_snapshot *s)
 	strcpy(s->allocator, "glibc \033[31m");
 	memset(&s->flows, 0, sizeof(s->flows));
 	s->census.attempts = s->census.threads = s->census.held = UINT32_MAX;
-	s->census.stop_ns = s->census.walk_ns = UINT64_MAX;
+	s->census.stop_ns = s->census.held_ns = s->census.walk_ns = UINT64_MAX;
 	for (size_t i = 0; i < MT_CLASSES; i += 19)
 		s->census.heap.cls[i] = (struct mt_heap_class){UINT64_MAX, UINT64_MAX};
 	memset(monster, 0xff, sizeof(monster));
@@ -275,11 +276,12 @@ static void json_heap(void **state)
 	json_t *arena = json_array_get(at(root, "heap.arenas"), 0);
 
 	(void)state;
-	assert_int_equal(json_object_size(at(root, "heap")), 15);
+	assert_int_equal(json_object_size(at(root, "heap")), 16);
 	assert_string_equal(text(root, "since"), "census");
 	assert_string_equal(text(root, "heap.baseline"), "census");
 	assert_string_equal(text(root, "heap.time"), "2026-01-02T03:04:04.000000000Z");
 	assert_int_equal(number(root, "heap.stop_ns"), 3214567);
+	assert_int_equal(number(root, "heap.held_ns"), 9876543);
 	assert_int_equal(number(root, "heap.held"), 2);
 	assert_int_equal(number(root, "heap.objects"), 11151);
 	assert_int_equal(number(root, "heap.bytes"), number(root, "memstats.Alloc"));
@@ -314,7 +316,7 @@ static void json_unknown(void **state)
 	json_t *root = parse(&mt_render_json, &unknown, 0);
 
 	(void)state;
-	assert_int_equal(json_object_size(at(root, "heap")), 8);
+	assert_int_equal(json_object_size(at(root, "heap")), 9);
 	assert_string_equal(text(root, "heap.baseline"), "unknown");
 	assert_string_equal(text(root, "heap.why"), unknown.census.why);
 	assert_int_equal(number(root, "heap.attempts"), 5);
