@@ -18,12 +18,14 @@
 #include "sys/procfs.h"
 
 #define ATTEMPTS_MAX 5u
+#define FIND_NS      5000000000u /* for which the structures are looked for */
 
 struct mt_census_plan {
 	pid_t pid;
 	struct mt_alloc_owner owner;
 	const struct mt_walker *walker;
 	void *state; /* the walker's */
+	int refused; /* what the caller's held() ended it with */
 	char allocator[64];
 	char why[MT_WHY_SIZE];
 	struct mt_image_process image;
@@ -126,7 +128,7 @@ static int find(struct mt_census_plan *plan)
 		return r;
 	if (plan->state)
 		plan->walker->free(&plan->state);
-	plan->image.img.deadline_ns = 0;
+	plan->image.img.deadline_ns = mt_clock_ns(CLOCK_MONOTONIC) + FIND_NS;
 	return plan->walker->find(&plan->image.img, &plan->state);
 }
 
@@ -166,13 +168,15 @@ static int prepare(struct mt_census_plan *plan, char *why)
 {
 	MT_CLEANUP(cleanup_maps) struct mt_maps *maps = NULL;
 	struct mt_stop_zone zone;
-	int r = mt_maps_read(plan->pid, &maps);
+	int r;
 
+	/* first: after an exec it reads nothing any more, instead of another image */
+	mt_image_open(&plan->image, plan->pid, plan->why);
+	r = mt_maps_read(plan->pid, &maps);
 	if (!r)
 		r = find_owner(plan, maps, why);
 	if (r)
 		return r;
-	mt_image_open(&plan->image, plan->pid, plan->why);
 	r = find_walker(plan, why);
 	if (r)
 		return r;
@@ -226,8 +230,9 @@ static int look(struct mt_census_plan *plan, const struct mt_census_opts *opts,
 	uint64_t start = mt_clock_ns(CLOCK_MONOTONIC);
 	int r = opts->held ? opts->held(opts->ctx) : 0, ran;
 
+	plan->refused = r;
 	if (r)
-		return r == -EAGAIN ? -EINVAL : r;
+		return r;
 	r = mt_image_read(&plan->image, plan->pid, &plan->owner);
 	if (!r)
 		r = plan->walker->walk(&plan->image.img, plan->state, &out->heap);
@@ -260,7 +265,8 @@ static int attempt(struct mt_census_plan *plan, uint64_t left_ns, const struct m
 	uint64_t deadline;
 
 	sched_getparam(0, &before);
-	hurry(&first, SCHED_RR);
+	if (policy == SCHED_OTHER)
+		hurry(&first, SCHED_RR);
 	out->attempts++;
 	out->time_ns = mt_clock_ns(CLOCK_REALTIME);
 	deadline = mt_clock_ns(CLOCK_MONOTONIC) + left_ns - left_ns / RELEASE_SHARE;
@@ -270,7 +276,8 @@ static int attempt(struct mt_census_plan *plan, uint64_t left_ns, const struct m
 		r = look(plan, opts, out);
 		mt_stop_end(plan->stop);
 	}
-	hurry(&before, policy);
+	if (policy == SCHED_OTHER)
+		hurry(&before, policy);
 	out->stop_ns = mt_stop_ns(plan->stop);
 	out->held_ns += out->stop_ns;
 	mt_stop_threads(plan->stop, &out->threads, &out->held);
@@ -295,13 +302,6 @@ static void give_up(const struct mt_census_plan *plan, int r, const struct mt_ce
 	explain(r, out->why);
 }
 
-/* Errors that are the caller's business, not only the census's. */
-static bool is_fatal(int r)
-{
-	return r && r != -EAGAIN && r != -ETIME && r != -EBUSY && r != -EPERM && r != -ENOTSUP &&
-	       r != -ENOENT;
-}
-
 int mt_census_take(struct mt_census_plan *plan, const struct mt_census_opts *opts,
 		   struct mt_census *out)
 {
@@ -309,7 +309,8 @@ int mt_census_take(struct mt_census_plan *plan, const struct mt_census_opts *opt
 
 	*out = (struct mt_census){0};
 	memcpy(out->allocator, plan->allocator, sizeof(out->allocator));
-	while (r == -EAGAIN && out->attempts < ATTEMPTS_MAX && out->held_ns < opts->max_stop_ns) {
+	while (r == -EAGAIN && !plan->refused && out->attempts < ATTEMPTS_MAX &&
+	       out->held_ns < opts->max_stop_ns) {
 		free(out->heap.arenas);
 		out->heap = (struct mt_heap){0};
 		plan->why[0] = '\0';
@@ -319,7 +320,7 @@ int mt_census_take(struct mt_census_plan *plan, const struct mt_census_opts *opt
 	}
 	if (r) {
 		give_up(plan, r, opts, out);
-		return is_fatal(r) ? r : 0;
+		return plan->refused || r == -ESRCH || r == -ENOMEM ? r : 0;
 	}
 	out->baseline = MT_BASELINE_CENSUS;
 	out->heap.idle_resident = mt_image_idle_resident(&plan->image, out->heap.idle);

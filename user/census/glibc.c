@@ -84,7 +84,7 @@ static bool follow_ring(const struct mt_image *img, const struct mt_glibc_layout
 {
 	uint64_t at = arena;
 
-	for (unsigned int n = 0; n < ARENAS_MAX; n++) {
+	for (unsigned int n = 0; n < ARENAS_MAX && !mt_image_late(img); n++) {
 		if (img->mem->read(img->mem, at + l->next, &at, sizeof(at)))
 			return false;
 		if (at == arena)
@@ -125,7 +125,7 @@ static int look_for_arena(const struct mt_image *img, const struct piece *p,
 	const struct mt_glibc_layout *l;
 	bool used;
 
-	for (size_t i = 0; i + BINS <= p->n; i++) {
+	for (size_t i = 0; i + BINS <= p->n && (i % 4096 || !mt_image_late(img)); i++) {
 		uint64_t self = p->addr + 8 * i - CHUNK_HDR;
 
 		/* most words are neither */
@@ -357,6 +357,10 @@ static int find(const struct mt_image *img, void **state)
 		if (img->areas[i].owner)
 			r = look_at(img, &img->areas[i], buf, st, &score);
 	free(buf);
+	if (!r && mt_image_late(img)) {
+		mt_unsound(img, "its structures could not be found in time");
+		r = -ETIME;
+	}
 	if (!r && !st->main_arena) {
 		mt_unsound(img, "no main arena of glibc's malloc was found");
 		r = -ENOENT;

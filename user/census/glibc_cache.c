@@ -44,6 +44,15 @@ struct sizes {
 	uint64_t lo, hi;
 };
 
+/* The layout whose struct a chunk of that size may hold, or NULL. */
+static const struct cache_layout *layout_of(uint64_t size)
+{
+	for (size_t i = 0; i < sizeof(cache_layouts) / sizeof(cache_layouts[0]); i++)
+		if (size - cache_layouts[i].chunk <= CHUNK_SLACK)
+			return &cache_layouts[i];
+	return NULL;
+}
+
 static bool is_used(struct mt_glibc_walk *w, uint64_t chunk)
 {
 	struct mt_glibc_region *rg = mt_glibc_region_of(w, chunk);
@@ -206,9 +215,7 @@ static bool read_cache(struct mt_glibc_walk *w, uint64_t addr, struct cache *c)
 	if (!is_used(w, c->chunk) || !mt_glibc_word(w, c->chunk + 8, &size))
 		return false;
 	size &= ~FLAGS;
-	for (size_t i = 0; i < sizeof(cache_layouts) / sizeof(cache_layouts[0]); i++)
-		if (size >= cache_layouts[i].chunk && size <= cache_layouts[i].chunk + CHUNK_SLACK)
-			c->layout = &cache_layouts[i];
+	c->layout = layout_of(size);
 	if (!c->layout || !read_counts(w, addr, c))
 		return false;
 	for (uint32_t i = 0; i < c->layout->bins; i++)
@@ -280,8 +287,9 @@ static bool is_arena(const struct mt_glibc_walk *w, uint64_t v)
 }
 
 /* TLS of one thread, as far below the thread pointer as is searched. */
-#define TLS_WORDS 2048u
-#define TLS_NEAR  20u /* words between thread_arena and tcache, which are neighbours */
+#define TLS_WORDS 2048u      /* looked at in one go */
+#define TLS_MAX   (1u << 20) /* bytes below the thread pointer */
+#define TLS_NEAR  20u        /* words between thread_arena and tcache, which are neighbours */
 
 static bool near_arena(const struct mt_glibc_walk *w, const uint64_t *tls, size_t n, size_t at)
 {
@@ -294,27 +302,43 @@ static bool near_arena(const struct mt_glibc_walk *w, const uint64_t *tls, size_
 	return false;
 }
 
-/* Looks for the variable in one thread's TLS. */
+/* Looks for the variable in the n_words words that end off bytes from the thread pointer. */
+static bool learn_in(struct mt_glibc_walk *w, const uint64_t *tps, size_t n, uint64_t tp,
+		     uint64_t off, size_t words)
+{
+	uint64_t tls[TLS_WORDS];
+	struct cache c;
+
+	if (!mt_glibc_peek(w, tp - off - 8 * words, tls, 8 * words))
+		return false;
+	for (size_t i = words; i-- > 0;) {
+		int64_t at = -(int64_t)(off + 8 * (words - i));
+
+		if (tls[i] % 16 || !is_used(w, tls[i] - CHUNK_HDR) || !read_cache(w, tls[i], &c) ||
+		    !near_arena(w, tls, words, i) || !fits_all(w, tps, n, at))
+			continue;
+		w->st->tcache_off = at;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * The executable's own variables come first below the thread pointer, libc's
+ * somewhere after them. Pieces overlap, so that neighbours are seen together.
+ */
 static bool learn_from(struct mt_glibc_walk *w, const uint64_t *tps, size_t n, uint64_t tp)
 {
 	const struct mt_image_area *area = mt_image_find(w->img, tp);
-	uint64_t tls[TLS_WORDS];
-	struct cache c;
-	size_t words;
+	uint64_t below = area ? tp - area->start : 0;
 
-	if (!area)
-		return false;
-	words = (tp - area->start) / 8 < TLS_WORDS ? (tp - area->start) / 8 : TLS_WORDS;
-	if (!words || !mt_glibc_peek(w, tp - 8 * words, tls, 8 * words))
-		return false;
-	for (size_t i = words; i-- > 0;) {
-		int64_t off = -(int64_t)(8 * (words - i));
+	if (below > TLS_MAX)
+		below = TLS_MAX;
+	for (uint64_t off = 0; off + 8 <= below; off += 8ull * (TLS_WORDS - 2 * TLS_NEAR)) {
+		uint64_t words = (below - off) / 8;
 
-		if (tls[i] % 16 || !is_used(w, tls[i] - CHUNK_HDR) || !read_cache(w, tls[i], &c) ||
-		    !near_arena(w, tls, words, i) || !fits_all(w, tps, n, off))
-			continue;
-		w->st->tcache_off = off;
-		return true;
+		if (learn_in(w, tps, n, tp, off, words < TLS_WORDS ? words : TLS_WORDS))
+			return true;
 	}
 	return false;
 }
@@ -338,10 +362,28 @@ static int learn(struct mt_glibc_walk *w, const uint64_t *tps, size_t n)
 
 bool mt_glibc_is_cache_size(uint64_t size)
 {
-	for (size_t i = 0; i < sizeof(cache_layouts) / sizeof(cache_layouts[0]); i++)
-		if (size - cache_layouts[i].chunk <= CHUNK_SLACK)
-			return true;
-	return false;
+	return layout_of(size);
+}
+
+bool mt_glibc_may_be_cache(const uint8_t *chunk, size_t n, uint64_t size)
+{
+	const struct cache_layout *l = layout_of(size);
+	const uint8_t *counts = chunk + CHUNK_HDR;
+	bool any = false;
+
+	if (!l || n < CHUNK_HDR + l->entries + 8ull * l->bins)
+		return l;
+	for (uint32_t i = 0; i < l->bins; i++) {
+		uint64_t entry;
+		bool none = !counts[i * l->counts_size] &&
+			    (l->counts_size == 1 || !counts[i * l->counts_size + 1]);
+
+		memcpy(&entry, counts + l->entries + 8ull * i, sizeof(entry));
+		if (entry % 16 || entry > ADDRESS_LIMIT || (!l->slots && none != !entry))
+			return false;
+		any = any || entry;
+	}
+	return any;
 }
 
 int mt_glibc_note_orphan(struct mt_glibc_walk *w, uint64_t chunk)
@@ -413,7 +455,7 @@ int mt_glibc_take_caches(struct mt_glibc_walk *w)
 		r = read_cache(w, cache, &c) ? take_cache(w, &c)
 					     : mt_glibc_stuck(w, "a thread's broken cache", cache);
 	}
-	if (!r && w->st->tcache_off)
+	if (!r && (w->st->tcache_off || w->st->layout->mapped_243))
 		r = take_orphans(w);
 	free(tps);
 	return r;

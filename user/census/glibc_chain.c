@@ -86,7 +86,14 @@ static int take_used(struct chain *c, uint64_t p, uint64_t size)
 		c->small[size / 16]++;
 	else
 		count(c, size, 1);
-	return mt_glibc_is_cache_size(size) ? mt_glibc_note_orphan(c->w, p) : 0;
+	if (!mt_glibc_is_cache_size(size))
+		return 0;
+	/* still in the window, unless the next block's header was not */
+	if (p >= c->w->window_addr &&
+	    !mt_glibc_may_be_cache(c->w->window + (p - c->w->window_addr),
+				   c->w->window_addr + c->w->window_len - p, size))
+		return 0;
+	return mt_glibc_note_orphan(c->w, p);
 }
 
 static void settle(struct chain *c)
@@ -229,10 +236,15 @@ static void take_top(struct chain *c, uint64_t size)
 	mt_image_idle(c->w->img, c->w->heap, c->top + CHUNK_HDR, c->top + size);
 }
 
-static void finish_arena(struct mt_heap_arena *a, uint64_t system)
+static int finish_arena(struct mt_glibc_walk *w, struct mt_heap_arena *a, uint64_t system)
 {
+	uint64_t blocks = a->in_use + a->free;
+
+	if (blocks > system || a->top > system - blocks)
+		return mt_glibc_stuck(w, "more blocks than memory in the arena", a->address);
 	a->system = system;
-	a->other = system - a->in_use - a->free - a->top;
+	a->other = system - blocks - a->top;
+	return 0;
 }
 
 /* The main arena where it has been given all of its memory by brk. */
@@ -372,8 +384,7 @@ int mt_glibc_walk_main(struct mt_glibc_walk *w, uint64_t arena)
 	if (r)
 		return r;
 	take_top(&c, size);
-	finish_arena(a, system);
-	return 0;
+	return finish_arena(w, a, system);
 }
 
 /* A heap's struct heap_info, arena.c. */
@@ -437,6 +448,7 @@ int mt_glibc_each_heap(struct mt_glibc_walk *w, uint64_t arena, uint64_t top, mt
 struct heaps {
 	struct chain c;
 	uint64_t arena, info; /* info: bytes of a heap's header */
+	uint64_t top_size;
 	uint64_t sum;
 };
 
@@ -459,7 +471,8 @@ static int walk_heap(struct mt_glibc_walk *w, uint64_t heap, uint64_t size, void
 	if (r < 0)
 		return r;
 	/* an older heap ends in a fencepost and a header of size 0, the youngest in top */
-	if (last != (r == 0) || (r == 1 && end - at > 2ull * FENCE))
+	if (last != (r == 0) || (last && hs->top_size != end - at) ||
+	    (r == 1 && end - at > 2ull * FENCE))
 		return mt_glibc_stuck(w, "a heap that does not end", at);
 	hs->sum += size;
 	w->heap->span_bytes += head;
@@ -481,6 +494,7 @@ int mt_glibc_walk_arena(struct mt_glibc_walk *w, uint64_t arena)
 		return r;
 	if (hs.info > HEAP_INFO_MAX)
 		return mt_glibc_stuck(w, "an arena without a heap", arena);
+	hs.top_size = size;
 	r = mt_glibc_each_heap(w, arena, hs.c.top, walk_heap, &hs);
 	if (r)
 		return r;
@@ -488,6 +502,5 @@ int mt_glibc_walk_arena(struct mt_glibc_walk *w, uint64_t arena)
 		return mt_unsound(w->img, "an arena's heaps are %llu bytes, it believes in %llu",
 				  (unsigned long long)hs.sum, (unsigned long long)system);
 	take_top(&hs.c, size);
-	finish_arena(a, system);
-	return 0;
+	return finish_arena(w, a, system);
 }

@@ -124,6 +124,8 @@ int mt_glibc_take_caches(struct mt_glibc_walk *w);
 int mt_glibc_note_orphan(struct mt_glibc_walk *w, uint64_t chunk);
 /* True if a cache struct may take a chunk of this size. */
 bool mt_glibc_is_cache_size(uint64_t size);
+/* True if the chunk of that size, n bytes of which are here, may hold one that is not empty. */
+bool mt_glibc_may_be_cache(const uint8_t *chunk, size_t n, uint64_t size);
 int mt_glibc_take_fastbins(struct mt_glibc_walk *w, uint64_t arena);
 
 /* Threads, glibc_threads.c. Those that are no more but whose stacks are there, for find. */

@@ -127,15 +127,22 @@ int mt_stop_new(pid_t pid, const struct mt_stop_zone *zone, char *why, struct mt
 static void *hold(void *arg)
 {
 	struct mt_stop *s = arg;
+	struct timespec until;
+	int r;
 
 	s->holder_tid = (pid_t)syscall(SYS_gettid);
 	prctl(PR_SET_TIMERSLACK, 1);
 	setpriority(PRIO_PROCESS, (id_t)s->holder_tid, RANK);
 	s->result = mt_stop_gather(s);
 	sem_post(&s->answered);
-	while (sem_wait(&s->let_go))
+	until.tv_sec = (time_t)(s->deadline / MT_SECOND_NS);
+	until.tv_nsec = (long)(s->deadline % MT_SECOND_NS);
+	/* whatever the other threads are at: past the deadline the target runs */
+	while ((r = sem_clockwait(&s->let_go, CLOCK_MONOTONIC, &until)) && errno == EINTR)
 		;
+	__atomic_store_n(&s->expired, r != 0, __ATOMIC_RELEASE);
 	mt_stop_release(s);
+	s->released = mt_clock_ns(CLOCK_MONOTONIC);
 	return NULL;
 }
 
@@ -169,7 +176,7 @@ static void end_holder(struct mt_stop *s)
 	for (int i = 0; i < END_WAITS && !syscall(SYS_tgkill, getpid(), s->holder_tid, 0); i++)
 		mt_stop_pause(END_WAIT_NS);
 	if (s->held_since)
-		s->held_ns = mt_clock_ns(CLOCK_MONOTONIC) - s->held_since;
+		s->held_ns += s->released - s->held_since;
 	s->held_since = 0;
 }
 
@@ -179,7 +186,10 @@ static int attempt(struct mt_stop *s)
 	int r;
 
 	s->why[0] = '\0';
-	s->held_ns = s->held_since = 0;
+	s->held_since = 0;
+	s->expired = false;
+	while (!sem_trywait(&s->let_go)) /* of a hold that had expired */
+		;
 	mt_stop_table_reset(s);
 	r = mt_stop_find_uprobes(s);
 	if (!r)
@@ -216,6 +226,7 @@ int mt_stop_begin(struct mt_stop *s, uint64_t deadline_ns, char *why)
 	int r;
 
 	s->deadline = deadline_ns;
+	s->held_ns = 0;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &s->mask);
 	do {
@@ -255,6 +266,8 @@ int mt_stop_check(struct mt_stop *s, char *why)
 		}
 	}
 	s->spoilt += ran;
+	if (__atomic_load_n(&s->expired, __ATOMIC_ACQUIRE))
+		r = mt_stop_why(s, -ETIME, "it could not be read");
 	return tell(s, why, r);
 }
 
@@ -269,7 +282,7 @@ void mt_stop_end(struct mt_stop *s)
 
 uint64_t mt_stop_ns(const struct mt_stop *s)
 {
-	return s->held_since ? mt_clock_ns(CLOCK_MONOTONIC) - s->held_since : s->held_ns;
+	return s->held_ns + (s->held_since ? mt_clock_ns(CLOCK_MONOTONIC) - s->held_since : 0);
 }
 
 void mt_stop_threads(const struct mt_stop *s, unsigned int *threads, unsigned int *held)

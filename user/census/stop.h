@@ -48,7 +48,8 @@ int mt_stop_begin(struct mt_stop *s, uint64_t deadline_ns, char *why);
 int mt_stop_check(struct mt_stop *s, char *why);
 /* Lets all go. */
 void mt_stop_end(struct mt_stop *s);
-/* Of the last hold: how long it was, ns; how many threads there were, how many were held. */
+/* Since the last begin: how long it was held, ns; how many threads there were, how many were held.
+ */
 uint64_t mt_stop_ns(const struct mt_stop *s);
 void mt_stop_threads(const struct mt_stop *s, unsigned int *threads, unsigned int *held);
 /* Ends the hold if there is one. */

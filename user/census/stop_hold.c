@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 
@@ -255,6 +256,10 @@ static int settle(struct mt_stop *s)
 		if (!(i % 64) && mt_stop_late(s))
 			return -ETIME;
 	}
+	/* to seize may have to wait, for an exec say: nobody is to be held for that */
+	for (size_t i = 0; !r && i < s->n; i++)
+		if (s->v[i].state == MT_STOP_AWAKE)
+			r = seize(s, &s->v[i]);
 	for (size_t i = 0; !r && i < s->n; i++)
 		if (s->v[i].state == MT_STOP_AWAKE)
 			r = take(s, &s->v[i]);
@@ -345,6 +350,26 @@ static int drain(struct mt_stop *s)
 	return 1;
 }
 
+/* Of one asleep that keeps the process from standing still. */
+static const char *what_it_does(const struct mt_stop_thread *t)
+{
+	switch (t->nr) {
+	case -1:
+		return "sleeps inside malloc, in a page fault";
+	case SYS_futex:
+		return "sleeps inside malloc, before a lock";
+	case SYS_vfork:
+	case SYS_clone:
+	case SYS_clone3:
+		return "waits for a child that runs in the same memory";
+	case SYS_execve:
+	case SYS_execveat:
+		return "executes another program";
+	default:
+		return "sleeps inside malloc";
+	}
+}
+
 /* 0: nobody is inside. -EAGAIN: somebody is, who sleeps, or is not let run. */
 static int look_for_inside(struct mt_stop *s)
 {
@@ -357,9 +382,7 @@ static int look_for_inside(struct mt_stop *s)
 		if (t->state == MT_STOP_HELD)
 			return mt_stop_why(s, -EAGAIN, "thread %d was inside malloc at every look",
 					   (int)t->tid);
-		return mt_stop_why(s, -EAGAIN, "thread %d sleeps inside malloc, in %s %lld",
-				   (int)t->tid, t->nr < 0 ? "a page fault," : "system call",
-				   (long long)t->nr);
+		return mt_stop_why(s, -EAGAIN, "thread %d %s", (int)t->tid, what_it_does(t));
 	}
 	return 0;
 }
@@ -429,8 +452,12 @@ static size_t stragglers(struct mt_stop *s)
 	for (size_t i = 0; i < s->n; i++) {
 		struct mt_stop_thread *t = &s->v[i];
 
-		if (t->seized && t->state != MT_STOP_HELD && t->state != MT_STOP_GONE)
-			left += !has_stopped(s, t) && t->told;
+		if (!t->seized || t->state == MT_STOP_HELD || t->state == MT_STOP_GONE)
+			continue;
+		if (!has_stopped(s, t))
+			left += t->told;
+		else if (t->state == MT_STOP_HELD)
+			ptrace(PTRACE_DETACH, t->tid, NULL, (long)t->sig);
 	}
 	return left;
 }

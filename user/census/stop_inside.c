@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Where a thread is: inside malloc or not, and what its system call tells. */
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -215,14 +216,36 @@ static bool in_handler(struct mt_stop_thread *t)
 	return false;
 }
 
-bool mt_stop_inside(const struct mt_stop *s, struct mt_stop_thread *t)
+/*
+ * Where the process's memory is another's to change, or dies: a child that
+ * vfork made runs in it, and an exec has killed the other threads wherever
+ * they were.
+ */
+static bool lends_memory(const struct mt_stop *s, const struct mt_stop_thread *t)
+{
+	uint64_t flags = t->args[0];
+
+	switch (t->nr) {
+	case SYS_execve:
+	case SYS_execveat:
+	case SYS_vfork:
+		return true;
+	case SYS_clone3:
+		if (s->mem.mem.read(&s->mem.mem, t->args[0], &flags, sizeof(flags)))
+			return true;
+		return flags & CLONE_VFORK;
+	case SYS_clone:
+		return flags & CLONE_VFORK;
+	default:
+		return false;
+	}
+}
+
+/* Where the thread is by its registers alone. */
+static bool is_inside(const struct mt_stop *s, const struct mt_stop_thread *t)
 {
 	const struct mt_stop_zone *z = &s->zone;
 
-	if (!t->sp && !t->pc)
-		return false; /* it has exited */
-	if (in_handler(t))
-		return true;
 	if (mt_stop_on_uprobes(s, t->pc))
 		return true;
 	if (!z->n_text)
@@ -232,4 +255,65 @@ bool mt_stop_inside(const struct mt_stop *s, struct mt_stop_thread *t)
 	if (!within(t->pc, z->file_lo, z->file_hi) || elsewhere(s, t))
 		return false;
 	return returns_into(s, t->sp);
+}
+
+/* mov $15,%rax; syscall: rt_sigreturn, to which a handler returns. */
+static bool is_restorer(const struct mt_stop *s, uint64_t addr)
+{
+	static const uint8_t code[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+	uint8_t have[sizeof(code)];
+
+	return within(addr, s->zone.file_lo, s->zone.file_hi) &&
+	       !s->mem.mem.read(&s->mem.mem, addr, have, sizeof(have)) &&
+	       !memcmp(have, code, sizeof(code));
+}
+
+/* struct rt_sigframe of arch/x86: the restorer's address, then the ucontext. */
+#define FRAME_RSP    168
+#define FRAME_RIP    176
+#define FRAMES_MAX   8
+#define HANDLER_SPAN (64u << 10) /* of stack that a handler and what it calls may have */
+
+/* The signal frame nearest above sp: what it interrupted goes to t. False: there is none. */
+static bool step_out(const struct mt_stop *s, struct mt_stop_thread *t)
+{
+	uint64_t word[MT_MEM_PAGE / 8], at = t->sp & ~7ull, end = at + HANDLER_SPAN;
+
+	for (; at < end; at += sizeof(word)) {
+		if (s->mem.mem.read(&s->mem.mem, at, word, sizeof(word)))
+			return false; /* the stack ends */
+		for (size_t i = 0; i < sizeof(word) / sizeof(word[0]); i++) {
+			uint64_t frame = at + 8 * i;
+
+			if (!is_restorer(s, word[i]))
+				continue;
+			t->nr = -1;
+			return !s->mem.mem.read(&s->mem.mem, frame + FRAME_RSP, &t->sp, 8) &&
+			       !s->mem.mem.read(&s->mem.mem, frame + FRAME_RIP, &t->pc, 8);
+		}
+	}
+	return false;
+}
+
+/*
+ * A signal's handler may have come into malloc before we looked, which single
+ * threads enter without a lock. While it runs its signal is blocked.
+ */
+static bool hides_malloc(const struct mt_stop *s, const struct mt_stop_thread *t)
+{
+	struct mt_stop_thread outer = *t;
+
+	if (!mt_stop_handles(s, t->tid))
+		return false;
+	for (int i = 0; i < FRAMES_MAX && step_out(s, &outer); i++)
+		if (is_inside(s, &outer))
+			return true;
+	return false;
+}
+
+bool mt_stop_inside(const struct mt_stop *s, struct mt_stop_thread *t)
+{
+	if (!t->sp && !t->pc)
+		return false; /* it has exited */
+	return in_handler(t) || lends_memory(s, t) || is_inside(s, t) || hides_malloc(s, t);
 }

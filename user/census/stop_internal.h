@@ -66,9 +66,11 @@ struct mt_stop {
 	unsigned int spoilt;  /* holds in which somebody woke up */
 
 	uint64_t deadline, held_since, held_ns; /* ns; held_since 0: nobody is held */
+	uint64_t released;                      /* when the holder let go */
 	pthread_t holder;
 	pid_t holder_tid;
 	bool held;              /* between a begin and its end */
+	bool expired;           /* the deadline came before the end: they run again */
 	sem_t answered, let_go; /* by the holder; to it */
 	int result;             /* of the holder */
 	char why[MT_WHY_SIZE];  /* of the result */
@@ -99,6 +101,8 @@ int mt_stop_switches(const struct mt_stop *s, pid_t tid, uint64_t *ret);
 int mt_stop_look(struct mt_stop *s, struct mt_stop_thread *t);
 /* The sleepers that have run since are NEW again; *moved is how many. */
 int mt_stop_verify(struct mt_stop *s, size_t *moved);
+/* True if the thread blocks a signal that has a handler, as while the handler runs. */
+bool mt_stop_handles(const struct mt_stop *s, pid_t tid);
 /* -ESRCH when the process has ended; 0. */
 int mt_stop_alive(struct mt_stop *s);
 /* -EBUSY if the thread has a tracer, -ESRCH if it has ended, else 0. */

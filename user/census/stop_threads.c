@@ -152,6 +152,21 @@ int mt_stop_verify(struct mt_stop *s, size_t *moved)
 	return 0;
 }
 
+static uint64_t signals(const char *text, const char *key)
+{
+	const char *p = strstr(text, key);
+
+	return p ? strtoull(p + strlen(key), NULL, 16) : 0;
+}
+
+bool mt_stop_handles(const struct mt_stop *s, pid_t tid)
+{
+	char buf[4096];
+
+	return !read_task(s, tid, "status", buf, sizeof(buf)) &&
+	       (signals(buf, "\nSigBlk:\t") & signals(buf, "\nSigCgt:\t"));
+}
+
 int mt_stop_alive(struct mt_stop *s)
 {
 	struct mt_proc_stat stat;

@@ -125,9 +125,9 @@ static int audit(struct mt_session *s, struct mt_tracee *t, struct mt_census_pla
 	int r = mt_census_take(plan, &opts, &now);
 
 	if (r || now.baseline != MT_BASELINE_CENSUS) {
-		no_audit(t, now.why);
+		no_audit(t, now.why[0] ? now.why : strerror(-r));
 		mt_census_fini(&now);
-		return r == -ESRCH ? 0 : r;
+		return 0;
 	}
 	compare(&t->audit, &now.heap, &m.flows);
 	t->audit.done = MT_BASELINE_CENSUS;

@@ -39,6 +39,20 @@ static void take_base(struct mt_session *s, struct mt_tracee *t)
 		t->base = now;
 }
 
+/* False: an exec that came before the target was entered anew. */
+static bool is_news(const struct mt_session *s, struct mt_tracee *t)
+{
+	uint32_t key = (uint32_t)t->pid;
+	struct mt_target k;
+
+	if (bpf_map__lookup_elem(s->progs.skel->maps.mt_targets, &key, sizeof(key), &k, sizeof(k),
+				 0) ||
+	    k.execs == t->execs)
+		return false;
+	t->execs = k.execs;
+	return true;
+}
+
 static int on_life(void *ctx, void *data, size_t size)
 {
 	struct mt_session *s = ctx;
@@ -51,6 +65,8 @@ static int on_life(void *ctx, void *data, size_t size)
 
 		if ((uint32_t)t->pid != l->tgid || t->ended)
 			continue;
+		if (!is_news(s, t))
+			continue;
 		t->relook = true;
 		t->moved = t->moved || l->type == MT_LIFE_EXEC_MOVED;
 		t->untraced = s->keeper_gone;
@@ -62,7 +78,6 @@ static int on_life(void *ctx, void *data, size_t size)
 		if (mt_proc_exe(t->pid, t->exe, sizeof(t->exe)))
 			t->exe[0] = '\0';
 		t->since = MT_SINCE_START;
-		t->execs++;
 		if (!s->progs.zero_at_exec) {
 			take_base(s, t);
 			t->since = MT_SINCE_ATTACH;
@@ -130,11 +145,21 @@ static bool probes_stand(const struct mt_tracee *t, const struct mt_alloc_found 
 /* The first calls went by before these probes stood. */
 static int attach_new_image(struct mt_session *s, struct mt_tracee *t, struct mt_alloc_found *found)
 {
-	free(t->found);
+	struct mt_alloc_found *old = t->found;
+	int r;
+
 	t->found = found;
-	t->moved = false;
 	t->since = MT_SINCE_ATTACH;
-	return mt_tracee_attach(s, t);
+	r = mt_tracee_attach(s, t);
+	/* without probes, those of before do not serve either: they are gone */
+	t->moved = r != 0;
+	t->found = r ? old : found;
+	free(r ? found : old);
+	if (r)
+		return r;
+	mt_read_levels(s, t, MT_VM_FULL);
+	mt_census_settle(t);
+	return 0;
 }
 
 /* 0: settled; -EAGAIN: still loading. */

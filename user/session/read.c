@@ -94,11 +94,17 @@ static void add_levels(struct mt_flows *f, const struct mt_heap_class *levels)
 
 int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out)
 {
+	bool old = !is_new_image(s, t);
 	int r = mt_read_raw(s, t, out);
 
+	/* an exec came between */
+	if (!r && old && is_new_image(s, t)) {
+		old = false;
+		r = mt_read_raw(s, t, out);
+	}
 	if (r)
 		return mt_err_r(r, "cannot read the counters: %s", strerror(-r));
-	if (!is_new_image(s, t)) {
+	if (old) {
 		subtract(out, &t->base);
 		add_levels(out, t->levels);
 	}
@@ -238,6 +244,7 @@ int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
 	if (i >= s->n)
 		return -EINVAL;
 	t = s->tracees[i];
+	ring_buffer__consume(s->life); /* what is of an old image is not to be shown */
 	snap = new_snapshot(t);
 	if (!snap)
 		return -ENOMEM;

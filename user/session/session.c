@@ -135,14 +135,18 @@ static uint64_t current_brk(pid_t pid)
 int mt_tracee_enter(struct mt_session *s, struct mt_tracee *t)
 {
 	uint32_t key = (uint32_t)t->pid;
-	struct mt_target k = {
-		.slot = t->slot,
-		.file_id = t->file_id,
-		.layout = (uint32_t)t->found->layout,
-		.brk = current_brk(t->pid),
-	};
+	struct mt_target old, k = {
+				      .slot = t->slot,
+				      .file_id = t->file_id,
+				      .layout = (uint32_t)t->found->layout,
+				      .brk = current_brk(t->pid),
+			      };
 
-	t->execs = 0;
+	/* what is told of execs before does not concern what begins now */
+	if (!bpf_map__lookup_elem(s->progs.skel->maps.mt_targets, &key, sizeof(key), &old,
+				  sizeof(old), 0))
+		k.execs = old.execs;
+	t->execs = k.execs;
 	return bpf_map__update_elem(s->progs.skel->maps.mt_targets, &key, sizeof(key), &k,
 				    sizeof(k), BPF_ANY);
 }
