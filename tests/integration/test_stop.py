@@ -188,9 +188,17 @@ def first_thread_has_ended():
 
 @case
 def parent_waits_in_vfork():
-    """The child may allocate in the memory that it was lent: refused, and unharmed."""
     t, path = flagged(1, "vfork")
-    rows = holds(t.pid, 20, "--flags", path, "--gap", MS)
+    rows = holds(t.pid, 50, "--flags", path, "--gap", MS)
+    sound(rows, 20)
+    goes_on(t, path, 1)
+
+
+@case
+def child_runs_in_the_memory():
+    """It may allocate in what it was lent: refused, and unharmed."""
+    t, path = flagged(1, "lent")
+    rows = holds(t.pid, 10, "--flags", path, "--gap", MS)
     sound(rows, 0)
     check(any("child" in row["why"] for row in rows if row["result"]), f"never refused: {rows[-1]}")
     goes_on(t, path, 1)

@@ -4,19 +4,21 @@
  * with a flag in FILE that is up from before each call until after it: who is
  * stopped with the flag up and not in this program's own text is inside malloc.
  * HOW: "signals" has a handler for SIGRTMIN, "orphan" ends the first thread,
- * "vfork" has a child made all the while by vfork, which it waits for, "exec"
- * runs itself anew all the while, from a thread. The last flag's rounds count
- * signals and execs.
+ * "vfork" has a child made all the while by vfork, which it waits for, "lent" one
+ * that stays for a while before it executes anything, "exec" runs itself anew all the while, from a
+ * thread. The last flag's rounds count signals and execs.
  */
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <ucontext.h>
 
 #include "flagged.h"
@@ -84,12 +86,20 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	__atomic_fetch_add(&flags[FLAGS - 1].rounds, 1, __ATOMIC_RELAXED);
 }
 
+static bool lent; /* the child stays in the memory of its parent */
+
 static void *forker(void *arg)
 {
 	for (;;) {
 		pid_t pid = vfork();
 
 		if (!pid) {
+			struct timespec span = {.tv_nsec = 300000000};
+
+			if (lent) {
+				nanosleep(&span, NULL);
+				_exit(0);
+			}
 			execl("/bin/sleep", "sleep", "0.05", (char *)NULL);
 			_exit(127);
 		}
@@ -132,7 +142,8 @@ int main(int argc, char **argv)
 	for (int i = 0; i < n; i++)
 		if (pthread_create(&t, NULL, worker, &flags[i]))
 			return 72;
-	if (!strcmp(how, "vfork") && pthread_create(&t, NULL, forker, NULL))
+	lent = !strcmp(how, "lent");
+	if ((lent || !strcmp(how, "vfork")) && pthread_create(&t, NULL, forker, NULL))
 		return 72;
 	if (!strcmp(how, "exec") && pthread_create(&t, NULL, execer, argv))
 		return 72;
