@@ -375,8 +375,8 @@ bool mt_glibc_may_be_cache(const uint8_t *chunk, size_t n, uint64_t size)
 		return l;
 	for (uint32_t i = 0; i < l->bins; i++) {
 		uint64_t entry;
-		bool none = !counts[i * l->counts_size] &&
-			    (l->counts_size == 1 || !counts[i * l->counts_size + 1]);
+		const uint8_t *count = counts + (size_t)i * l->counts_size;
+		bool none = !count[0] && (l->counts_size == 1 || !count[1]);
 
 		memcpy(&entry, counts + l->entries + 8ull * i, sizeof(entry));
 		if (entry % 16 || entry > ADDRESS_LIMIT || (!l->slots && none != !entry))

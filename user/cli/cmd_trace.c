@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -330,6 +331,8 @@ static int trace_all(struct trace *t, uint64_t start_ns)
 	t->events.interactive = t->child > 0;
 	if (!t->cfg.output)
 		mt_events_watch_reader(&t->events, STDOUT_FILENO);
+	/* audits are to be hurried, too, without the capability to; see census.c */
+	setrlimit(RLIMIT_RTPRIO, &(struct rlimit){1, 1});
 	if (mt_caps_drop(t->cfg.output))
 		mt_warn("cannot give up capabilities; going on with all of them");
 	r = take(t, t->cfg.count == 1, t->cfg.count == 1);
