@@ -131,8 +131,9 @@ def attached_late():
           "StackSys")
     check(m["HeapSys"] >= named(maps, "[heap]") + sum((i + 1) << 20 for i in range(16)),
           "HeapSys lacks the mapped blocks")
-    # pss is read at the first snapshot
-    equal(first["vm"]["pss"], sum(v["Pss"] for v in maps), "vm.pss")
+    # read at the first snapshot; a share of libc's pages more or less as processes come and go
+    pss = sum(v["Pss"] for v in maps)
+    check(abs(first["vm"]["pss"] - pss) <= 64 << 10, f"vm.pss {first['vm']['pss']}, smaps {pss}")
     final(tracer)
 
 
