@@ -87,12 +87,9 @@ int mt_alloc_detect(pid_t pid, const struct mt_maps *maps, struct mt_alloc_found
 
 /* The file that owns a process's malloc, whether or not memtrace can trace it. */
 struct mt_alloc_owner {
-	char path[4096];               /* as the target sees it */
-	char open_path[4160];          /* as in mt_alloc_found */
-	uint64_t dev, inode;           /* as stat reports them for open_path */
-	uint32_t dev_major, dev_minor; /* as its mappings have it */
-	uint64_t map_inode;
-	struct mt_elf *elf; /* owned: mt_elf_free */
+	char path[4096];       /* as the target sees it */
+	struct mt_mapping map; /* one of its mappings, without the path */
+	struct mt_elf *elf;    /* owned: mt_elf_free */
 };
 
 /* Finds it, as mt_alloc_detect does, with the same errors; a static executable always owns it. */

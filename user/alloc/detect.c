@@ -429,12 +429,8 @@ int mt_alloc_find_owner(pid_t pid, const struct mt_maps *maps, struct mt_alloc_o
 	if (r || !f.map)
 		return r;
 	snprintf(ret->path, sizeof(ret->path), "%s", f.map->path);
-	memcpy(ret->open_path, f.open_path, sizeof(ret->open_path));
-	ret->dev = f.st.st_dev;
-	ret->inode = f.st.st_ino;
-	ret->dev_major = f.map->dev_major;
-	ret->dev_minor = f.map->dev_minor;
-	ret->map_inode = f.map->inode;
+	ret->map = *f.map;
+	ret->map.path = ""; /* the maps' own */
 	ret->elf = TAKE_PTR(f.elf);
 	return 0;
 }

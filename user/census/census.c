@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "alloc/alloc.h"
+#include "alloc/order.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -31,11 +32,6 @@ struct mt_census_plan {
 	struct mt_image_process image;
 	struct mt_stop *stop;
 };
-
-static void cleanup_maps(struct mt_maps **m)
-{
-	mt_maps_free(m);
-}
 
 static char *refusal; /* receives what detection would have logged */
 
@@ -73,9 +69,7 @@ static uint64_t address_of(const struct mt_census_plan *plan, const struct mt_ma
 	for (size_t i = 0; i < maps->n; i++) {
 		const struct mt_mapping *m = &maps->v[i];
 
-		if (!m->exec || m->inode != plan->owner.map_inode ||
-		    m->dev_major != plan->owner.dev_major ||
-		    m->dev_minor != plan->owner.dev_minor || offset < m->offset ||
+		if (!m->exec || !mt_mapping_same_file(m, &plan->owner.map) || offset < m->offset ||
 		    offset - m->offset >= m->end - m->start)
 			continue;
 		zone->file_lo = m->start;
@@ -166,7 +160,7 @@ static int explain(int r, char *why)
 
 static int prepare(struct mt_census_plan *plan, char *why)
 {
-	MT_CLEANUP(cleanup_maps) struct mt_maps *maps = NULL;
+	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
 	struct mt_stop_zone zone;
 	int r;
 

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "alloc/order.h"
 #include "base/cleanup.h"
 #include "sys/procfs.h"
 
@@ -40,8 +41,7 @@ struct reader {
 
 static bool is_owner(const struct reader *rd, const struct mt_mapping *m)
 {
-	return m->inode && m->inode == rd->owner->map_inode &&
-	       m->dev_major == rd->owner->dev_major && m->dev_minor == rd->owner->dev_minor;
+	return m->inode && mt_mapping_same_file(m, &rd->owner->map);
 }
 
 static bool is_anon(const struct mt_mapping *m)

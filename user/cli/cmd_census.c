@@ -13,7 +13,6 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "census/census.h"
-#include "census/walker.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/output.h"

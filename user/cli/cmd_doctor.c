@@ -288,7 +288,7 @@ static bool check_seccomp(struct mt_writer *w, pid_t pid)
 static bool check_target(struct mt_writer *w, pid_t pid)
 {
 	_cleanup_free_ struct mt_alloc_found *found = NULL;
-	__attribute__((cleanup(mt_maps_free))) struct mt_maps *maps = NULL;
+	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
 	bool ok;
 	int r;
 

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "census/walker.h"
 #include "session/internal.h"
 
 /* The moment at which a target stands still. */

@@ -34,11 +34,6 @@ static void tracee_free(struct mt_tracee **t)
 	*t = NULL;
 }
 
-static void cleanup_maps(struct mt_maps **m)
-{
-	mt_maps_free(m);
-}
-
 __attribute__((format(printf, 2, 0))) static int libbpf_log(enum libbpf_print_level level,
 							    const char *fmt, va_list ap)
 {
@@ -121,7 +116,7 @@ void mt_session_free(struct mt_session **sp)
 /* Page-rounded end of the brk heap, for the flow of brk; 0 if there is none yet. */
 static uint64_t current_brk(pid_t pid)
 {
-	MT_CLEANUP(cleanup_maps) struct mt_maps *maps = NULL;
+	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
 	uint64_t end = 0;
 
 	if (mt_maps_read(pid, &maps))
@@ -202,7 +197,7 @@ static int check_pidns(pid_t pid)
 
 static int open_tracee(struct mt_session *s, struct mt_tracee *t)
 {
-	MT_CLEANUP(cleanup_maps) struct mt_maps *maps = NULL;
+	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
 	struct epoll_event ev = {.events = EPOLLIN};
 	struct mt_proc_status status;
 	struct mt_proc_stat stat;

@@ -17,6 +17,7 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 
+#include "alloc/order.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "sys/elf.h"
@@ -88,8 +89,7 @@ static bool in_file(const struct mt_maps *maps, uint64_t addr, const struct mt_m
 {
 	const struct mt_mapping *m = mt_maps_find(maps, addr);
 
-	return m && m->inode == file->inode && m->dev_major == file->dev_major &&
-	       m->dev_minor == file->dev_minor;
+	return m && mt_mapping_same_file(m, file);
 }
 
 /*
