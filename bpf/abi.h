@@ -60,20 +60,30 @@ struct mt_counters {
 
 #define MT_TARGET_EXITED 1u /* flag: the last thread is gone; count no more */
 
-/* How to read a block's size from its header; see the census notes. */
+/* How a block's usable size is known. */
 enum mt_layout {
-	MT_LAYOUT_GLIBC = 0,     /* mapped blocks: chunk size - 16 */
-	MT_LAYOUT_GLIBC_243 = 1, /* mapped blocks: chunk size - 8 */
+	MT_LAYOUT_GLIBC,     /* the word before it; mapped blocks: chunk size - 16 */
+	MT_LAYOUT_GLIBC_243, /* the same; mapped blocks: chunk size - 8 */
+};
+
+#define MT_FILE_PARAMS 12
+
+/* One probed file, by the id that its probes' cookies carry. Addresses are link-time ones. */
+struct mt_file {
+	__u32 layout; /* enum mt_layout */
+	__u32 flags;
+	__u64 text_lo, text_len; /* the allocator's own text; length 0: unknown */
+	__u64 p[MT_FILE_PARAMS]; /* what the layout's reader needs; see alloc/X.c */
 };
 
 /* One traced process, keyed by its tgid in memtrace's pid namespace. */
 struct mt_target {
 	__u32 slot;    /* index into the counters map */
 	__u32 file_id; /* the allocator file that it is bound to */
-	__u32 layout;  /* enum mt_layout */
-	__u32 flags;   /* MT_TARGET_* */
-	__u64 brk;     /* page-rounded program break last seen, 0 unknown */
-	__u64 execs;   /* exec calls seen since the target was entered */
+	__u32 pad;
+	__u32 flags; /* MT_TARGET_* */
+	__u64 brk;   /* page-rounded program break last seen, 0 unknown */
+	__u64 execs; /* exec calls seen since the target was entered */
 	/* The address space as the last thread left it, in bytes; 0 unknown. */
 	__u64 exit_data;  /* VmData */
 	__u64 exit_stack; /* VmStk */
@@ -106,19 +116,17 @@ struct mt_frame {
 };
 
 /*
- * A probe's cookie: which file it belongs to, what it probes, and where it
- * stands in the allocator's own text, so that a caller's address tells whether
- * the call is internal. Offsets that do not fit leave text_len 0: no check.
+ * A probe's cookie: which file it belongs to, what it probes, and its link-time
+ * address: where the file lies in a process follows from where it is hit.
  */
-#define MT_COOKIE_OFF_BITS 24
-#define MT_COOKIE_OFF_MASK ((1ull << MT_COOKIE_OFF_BITS) - 1)
-#define MT_COOKIE(file, kind, off, len)                                                            \
-	((__u64)(file) << 52 | (__u64)(kind) << 48 | (__u64)(off) << MT_COOKIE_OFF_BITS |          \
-	 (__u64)(len))
-#define MT_COOKIE_FILE(c) ((__u32)((c) >> 52))
-#define MT_COOKIE_KIND(c) ((__u32)((c) >> 48) & 0xf)
-#define MT_COOKIE_OFF(c)  ((c) >> MT_COOKIE_OFF_BITS & MT_COOKIE_OFF_MASK)
-#define MT_COOKIE_LEN(c)  ((c)&MT_COOKIE_OFF_MASK)
+#define MT_COOKIE_ADDR_BITS 40
+#define MT_COOKIE_ADDR_MASK ((1ull << MT_COOKIE_ADDR_BITS) - 1)
+#define MT_FILES_MAX        4096
+#define MT_COOKIE(file, kind, addr)                                                                \
+	((__u64)(file) << 48 | (__u64)(kind) << MT_COOKIE_ADDR_BITS | (__u64)(addr))
+#define MT_COOKIE_FILE(c) ((__u32)((c) >> 48))
+#define MT_COOKIE_KIND(c) ((__u32)((c) >> MT_COOKIE_ADDR_BITS) & 0xff)
+#define MT_COOKIE_ADDR(c) ((c)&MT_COOKIE_ADDR_MASK)
 
 /* Rare events of a process's life, by ring buffer. */
 enum mt_life_type {
@@ -140,6 +148,7 @@ struct mt_life {
 MT_SIZE_ASSERT(struct mt_class_counts, 32);
 MT_SIZE_ASSERT(struct mt_vm_flow, 32);
 MT_SIZE_ASSERT(struct mt_counters, 32 * MT_CLASSES + 32 * MT_VM_CALLS + 72);
+MT_SIZE_ASSERT(struct mt_file, 24 + 8 * MT_FILE_PARAMS);
 MT_SIZE_ASSERT(struct mt_target, 72);
 MT_SIZE_ASSERT(struct mt_frame, 48);
 MT_SIZE_ASSERT(struct mt_life, 8);

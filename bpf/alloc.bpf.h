@@ -18,20 +18,33 @@
 struct hit {
 	struct pt_regs *ctx;
 	__u64 cookie;
+	__u64 bias; /* runtime less link-time addresses of the probed file */
+	const struct mt_file *file;
 	struct mt_target *t;
 	struct mt_counters *c;
 };
 
-/* False if the process is not counted. */
-MT_INLINE bool open_hit(struct hit *h, struct pt_regs *ctx)
+/* False if the process is not counted. ip: where the probe stands; 0: no telling. */
+MT_INLINE bool open_hit(struct hit *h, struct pt_regs *ctx, __u64 ip)
 {
+	__u32 file;
+
 	h->ctx = ctx;
 	h->cookie = bpf_get_attach_cookie(ctx);
 	h->t = probe_target(h->cookie);
 	if (!h->t)
 		return false;
+	file = MT_COOKIE_FILE(h->cookie);
+	h->file = bpf_map_lookup_elem(&mt_files, &file);
+	h->bias = ip ? ip - MT_COOKIE_ADDR(h->cookie) : 0;
 	h->c = counters_of(h->t);
-	return h->c;
+	return h->c && h->file;
+}
+
+/* A call that the allocator makes itself. */
+MT_INLINE bool is_internal(const struct hit *h, __u64 ret)
+{
+	return h->bias && mt_core_internal(h->file, h->bias, ret);
 }
 
 MT_INLINE void count_malloc(struct mt_counters *c, __u64 size)
@@ -55,31 +68,31 @@ MT_INLINE void count_free(struct mt_counters *c, __u64 size)
 }
 
 /* Usable size of a block, 0 if its header can't be read or is none. */
-MT_INLINE __u64 usable_size(const struct mt_target *t, struct mt_counters *c, __u64 ptr)
+MT_INLINE __u64 usable_size(const struct hit *h, __u64 ptr)
 {
 	__u64 word, size;
 
 	if (read_user_u64(&word, ptr - sizeof(word))) {
-		COUNT(c->failed_reads, 1);
+		COUNT(h->c->failed_reads, 1);
 		return 0;
 	}
-	size = mt_core_glibc_usable(word, t->layout);
+	size = mt_core_glibc_usable(word, h->file->layout);
 	if (!size)
-		COUNT(c->unknown_free, 1);
+		COUNT(h->c->unknown_free, 1);
 	return size;
 }
 
-MT_INLINE void count_new_block(const struct mt_target *t, struct mt_counters *c, __u64 ptr)
+MT_INLINE void count_new_block(const struct hit *h, __u64 ptr)
 {
 	__u64 size;
 
 	if (!ptr) {
-		COUNT(c->failed, 1);
+		COUNT(h->c->failed, 1);
 		return;
 	}
-	size = usable_size(t, c, ptr);
+	size = usable_size(h, ptr);
 	if (size)
-		count_malloc(c, size);
+		count_malloc(h->c, size);
 }
 
 /*
@@ -110,12 +123,11 @@ MT_INLINE void on_malloc_return(const struct hit *h)
 		return;
 	if (inside_frame(f, mt_core_frame_at_return(f, sp, MT_KIND_MALLOC), h->c))
 		return;
-	if (mt_func_ip &&
-	    mt_core_internal(h->cookie, bpf_get_func_ip(h->ctx), PT_REGS_IP(h->ctx))) {
+	if (is_internal(h, PT_REGS_IP(h->ctx))) {
 		COUNT(h->c->internal, 1);
 		return;
 	}
-	count_new_block(h->t, h->c, PT_REGS_RC(h->ctx));
+	count_new_block(h, PT_REGS_RC(h->ctx));
 }
 
 /* The entry of free. */
@@ -132,13 +144,13 @@ MT_INLINE void on_free(const struct hit *h)
 		return;
 	if (read_user_u64(&ret, sp))
 		COUNT(h->c->failed_reads, 1);
-	if (mt_core_internal(h->cookie, PT_REGS_IP(h->ctx), ret)) {
+	if (is_internal(h, ret)) {
 		COUNT(h->c->internal, 1);
 		return;
 	}
 	if (inside_frame(f, mt_core_frame_at_entry(f, sp, MT_KIND_FREE), h->c))
 		return;
-	size = usable_size(h->t, h->c, ptr);
+	size = usable_size(h, ptr);
 	if (size)
 		count_free(h->c, size);
 }
@@ -179,7 +191,7 @@ MT_INLINE void fill_frame(struct mt_frame *f, const struct hit *h, __u32 kind)
 		f->ptr = REG_ARG1(h->ctx);
 		f->request = REG_ARG2(h->ctx);
 		if (f->ptr)
-			f->old_size = usable_size(h->t, h->c, f->ptr);
+			f->old_size = usable_size(h, f->ptr);
 	}
 	f->kind = kind;
 	f->nested = 0;
@@ -219,7 +231,7 @@ MT_INLINE void on_frame_enter(const struct hit *h)
 
 MT_INLINE void account_realloc(const struct mt_frame *f, const struct hit *h, __u64 ptr)
 {
-	__u64 size = ptr ? usable_size(h->t, h->c, ptr) : 0;
+	__u64 size = ptr ? usable_size(h, ptr) : 0;
 	struct mt_outcome o;
 
 	if (ptr && !size)
@@ -241,7 +253,7 @@ MT_INLINE void account_posix_memalign(const struct mt_frame *f, const struct hit
 		COUNT(h->c->failed_reads, 1);
 		return;
 	}
-	count_new_block(h->t, h->c, ptr);
+	count_new_block(h, ptr);
 }
 
 /* Its return. */
@@ -263,7 +275,7 @@ MT_INLINE void on_frame_return(const struct hit *h)
 	if (kind == MT_KIND_POSIX_MEMALIGN)
 		account_posix_memalign(f, h, (int)PT_REGS_RC(h->ctx));
 	else if (kind == MT_KIND_MEMALIGN)
-		count_new_block(h->t, h->c, PT_REGS_RC(h->ctx));
+		count_new_block(h, PT_REGS_RC(h->ctx));
 	else
 		account_realloc(f, h, PT_REGS_RC(h->ctx));
 }
@@ -277,7 +289,7 @@ int mt_alloc_enter(struct pt_regs *ctx)
 {
 	struct hit h;
 
-	if (!open_hit(&h, ctx))
+	if (!open_hit(&h, ctx, PT_REGS_IP(ctx)))
 		return 0;
 	if (MT_COOKIE_KIND(h.cookie) == MT_KIND_FREE)
 		on_free(&h);
@@ -295,7 +307,7 @@ int mt_alloc_exit(struct pt_regs *ctx)
 {
 	struct hit h;
 
-	if (!open_hit(&h, ctx))
+	if (!open_hit(&h, ctx, mt_func_ip ? bpf_get_func_ip(ctx) : 0))
 		return 0;
 	if (MT_COOKIE_KIND(h.cookie) == MT_KIND_MALLOC)
 		on_malloc_return(&h);

@@ -98,10 +98,10 @@ MT_INLINE __u64 mt_core_glibc_usable(__u64 word, __u32 layout)
 	return size - 8;
 }
 
-/* True if ret lies in the allocator's own text; probe_ip is where the probe stands. */
-MT_INLINE bool mt_core_internal(__u64 cookie, __u64 probe_ip, __u64 ret)
+/* True if ret lies in the allocator's own text; bias is where the file lies in the process. */
+MT_INLINE bool mt_core_internal(const struct mt_file *f, __u64 bias, __u64 ret)
 {
-	return ret - (probe_ip - MT_COOKIE_OFF(cookie)) < MT_COOKIE_LEN(cookie);
+	return ret - (bias + f->text_lo) < f->text_len;
 }
 
 MT_INLINE __u64 mt_core_page_up(__u64 n, __u64 page)

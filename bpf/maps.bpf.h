@@ -36,6 +36,14 @@ struct {
 	__type(value, struct mt_counters);
 } mt_counters SEC(".maps");
 
+/* The probed files. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MT_FILES_MAX);
+	__type(key, __u32);
+	__type(value, struct mt_file);
+} mt_files SEC(".maps");
+
 /* The open frame of a thread that is inside realloc, memalign and their kin. */
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);

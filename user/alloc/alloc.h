@@ -16,6 +16,13 @@
 #include "sys/place.h"
 #include "sys/procfs.h"
 
+/* What an ELF file says of the allocator in it. */
+struct mt_alloc_identity {
+	char version[32]; /* "2.36"; "" if unknown */
+	enum mt_layout layout;
+	uint64_t params[MT_FILE_PARAMS]; /* of struct mt_file */
+};
+
 struct mt_alloc_func {
 	const char *name; /* symbol */
 	enum mt_kind kind;
@@ -28,10 +35,8 @@ struct mt_allocator {
 	const struct mt_alloc_func *funcs; /* name NULL ends it */
 	const char *const
 		*text_symbols; /* further exports of the allocator's object; NULL-terminated */
-	/* True if elf is this allocator; version as text ("2.36", "" if unknown) and layout are
-	 * filled. */
-	bool (*identify)(const struct mt_elf *elf, char *version, size_t size,
-			 enum mt_layout *layout);
+	/* True if elf is this allocator: *id, zeroed before, is filled. */
+	bool (*identify)(const struct mt_elf *elf, struct mt_alloc_identity *id);
 };
 
 extern const struct mt_allocator mt_alloc_glibc;
@@ -53,8 +58,7 @@ struct mt_probe {
 /* An allocator as found in a file. */
 struct mt_alloc_found {
 	const struct mt_allocator *allocator;
-	char version[32];
-	enum mt_layout layout;
+	struct mt_alloc_identity id;
 	char path[4096];      /* as the target sees it */
 	char open_path[4160]; /* what memtrace opens: /proc/PID/map_files/... or /proc/PID/root/...
 			       */

@@ -94,7 +94,7 @@ static bool is_glibc(const struct mt_elf *elf)
 		mt_elf_find_func(elf, "gnu_get_libc_version", &b) == 0);
 }
 
-static bool identify(const struct mt_elf *elf, char *version, size_t size, enum mt_layout *layout)
+static bool identify(const struct mt_elf *elf, struct mt_alloc_identity *id)
 {
 	unsigned int major = 0, minor = 0;
 	struct mt_sym unused;
@@ -102,14 +102,15 @@ static bool identify(const struct mt_elf *elf, char *version, size_t size, enum 
 
 	if (!is_glibc(elf))
 		return false;
-	if (read_banner(elf, version, size) && sscanf(version, "%4u.%4u", &major, &minor) == 2) {
+	if (read_banner(elf, id->version, sizeof(id->version)) &&
+	    sscanf(id->version, "%4u.%4u", &major, &minor) == 2) {
 		newer = major > 2 || (major == 2 && minor >= 43);
 	} else {
 		/* 2.43 brought the new layout of mapped blocks, and this function beside it. */
-		version[0] = '\0';
+		id->version[0] = '\0';
 		newer = mt_elf_find_func(elf, "free_sized", &unused) == 0;
 	}
-	*layout = newer ? MT_LAYOUT_GLIBC_243 : MT_LAYOUT_GLIBC;
+	id->layout = newer ? MT_LAYOUT_GLIBC_243 : MT_LAYOUT_GLIBC;
 	return true;
 }
 

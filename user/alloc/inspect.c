@@ -123,7 +123,7 @@ static int add_func(struct plan *plan, const struct mt_alloc_func *func,
 		return func->required ? -ENOENT : 0;
 	if (plan->n == MT_PROBES_MAX || has_addr(plan, sym.addr))
 		return func->required ? -ENOENT : 0;
-	if (request(plan, sym.addr, sym.size, kind->args, rq))
+	if (sym.addr > MT_COOKIE_ADDR_MASK || request(plan, sym.addr, sym.size, kind->args, rq))
 		return func->required ? -ENOENT : 0;
 	if (plan->n && rq->text != plan->rq[0].text) /* no linker does this */
 		return -EBADMSG;
@@ -189,14 +189,9 @@ int mt_alloc_text_range(const struct mt_elf *elf, const struct mt_alloc_func *fu
 	return 0;
 }
 
-static uint64_t cookie_of(const struct mt_alloc_found *found, const struct mt_probe *probe)
+static uint64_t cookie_of(const struct mt_probe *probe)
 {
-	uint64_t off = probe->place.addr - found->text_lo; /* wraps if it stands before */
-	uint64_t len = found->text_hi - found->text_lo;
-
-	if (!len || off > MT_COOKIE_OFF_MASK || len > MT_COOKIE_OFF_MASK)
-		off = len = 0;
-	return MT_COOKIE(0, probe->kind, off, len);
+	return MT_COOKIE(0, probe->kind, probe->place.addr);
 }
 
 static int place_all(const struct plan *plan, struct mt_alloc_found *found)
@@ -211,7 +206,7 @@ static int place_all(const struct plan *plan, struct mt_alloc_found *found)
 
 		probe->place = places[i];
 		probe->offset += places[i].skip;
-		probe->cookie = cookie_of(found, probe);
+		probe->cookie = cookie_of(probe);
 	}
 	return 0;
 }
@@ -262,7 +257,7 @@ static void add_jumps_back(const struct plan *plan, struct mt_alloc_found *found
 			.place = places[i],
 		};
 		probe->place.why = "a jump back to the entry: the same call counts once";
-		probe->cookie = cookie_of(found, probe);
+		probe->cookie = cookie_of(probe);
 		found->n_probes++;
 	}
 }
@@ -291,14 +286,10 @@ static int inspect_as(const struct mt_elf *elf, const struct mt_allocator *alloc
 int mt_alloc_inspect(const struct mt_elf *elf, uint32_t kernel, struct mt_alloc_found *found)
 {
 	for (size_t i = 0; mt_allocators[i]; i++) {
-		enum mt_layout layout = MT_LAYOUT_GLIBC;
-		char version[sizeof(found->version)] = "";
-
-		if (!mt_allocators[i]->identify(elf, version, sizeof(version), &layout))
+		memset(&found->id, 0, sizeof(found->id));
+		if (!mt_allocators[i]->identify(elf, &found->id))
 			continue;
 		found->allocator = mt_allocators[i];
-		found->layout = layout;
-		memcpy(found->version, version, sizeof(version));
 		return inspect_as(elf, mt_allocators[i], kernel, found);
 	}
 	return -ENOENT;

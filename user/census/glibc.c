@@ -6,6 +6,7 @@
  * to chunks elsewhere, and by the ring of arenas, which leads back to it.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -403,11 +404,13 @@ static bool is_lock(const void *state, uint64_t addr)
 /* A static executable without symbols may be glibc's: find tells. */
 static bool identify(const struct mt_elf *elf, char *version, size_t size)
 {
-	enum mt_layout layout;
+	struct mt_alloc_identity id = {0};
 	struct mt_sym sym;
 
-	if (mt_alloc_glibc.identify(elf, version, size, &layout))
+	if (mt_alloc_glibc.identify(elf, &id)) {
+		snprintf(version, size, "%s", id.version);
 		return true;
+	}
 	return mt_elf_is_static(elf) && mt_elf_find_func(elf, "malloc", &sym);
 }
 

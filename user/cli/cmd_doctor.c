@@ -225,8 +225,8 @@ static void write_allocator(struct mt_writer *w, const struct mt_maps *maps,
 {
 	size_t stepped = 0;
 
-	mt_writef(w, "  allocator    %s%s", a->allocator->name, a->version[0] ? " " : "");
-	mt_write_escaped(w, a->version);
+	mt_writef(w, "  allocator    %s%s", a->allocator->name, a->id.version[0] ? " " : "");
+	mt_write_escaped(w, a->id.version);
 	mt_write_str(w, " in ");
 	mt_write_escaped(w, a->path);
 	if (a->text_hi)

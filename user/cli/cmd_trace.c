@@ -310,7 +310,7 @@ static void say_attached(const struct trace *t, uint64_t start_ns)
 				(unsigned long long)c->heap.objects,
 				(unsigned long long)c->heap.bytes, c->held, c->threads,
 				(double)c->stop_ns / 1e6, c->attempts);
-		mt_info("%s %s in %s: %zu probes by %s", f->allocator->name, f->version, f->path,
+		mt_info("%s %s in %s: %zu probes by %s", f->allocator->name, f->id.version, f->path,
 			f->n_probes, mt_session_method(t->session));
 	}
 	mt_info("attached and ready in %llu ms", (unsigned long long)(ns / 1000000));

@@ -30,7 +30,7 @@ static void plan_probes(struct mt_links_plan *plan, const struct mt_alloc_found 
 	plan->n = found->n_probes;
 	for (size_t i = 0; i < found->n_probes; i++) {
 		plan->v[i].offset = found->probes[i].offset;
-		plan->v[i].cookie = found->probes[i].cookie | MT_COOKIE(file_id, 0, 0, 0);
+		plan->v[i].cookie = found->probes[i].cookie | MT_COOKIE(file_id, 0, 0);
 		plan->v[i].entry = found->probes[i].entry;
 		plan->v[i].ret = found->probes[i].ret;
 	}

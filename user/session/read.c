@@ -208,8 +208,8 @@ static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struc
 	snap->runtime = "native";
 	if (!snap->flows.untraced)
 		snprintf(snap->allocator, sizeof(snap->allocator), "%s%s%s",
-			 t->found->allocator->name, t->found->version[0] ? " " : "",
-			 t->found->version);
+			 t->found->allocator->name, t->found->id.version[0] ? " " : "",
+			 t->found->id.version);
 	snap->mode = "exact";
 	snap->sizes = "usable";
 	snap->since = t->since;

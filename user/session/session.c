@@ -133,7 +133,6 @@ int mt_tracee_enter(struct mt_session *s, struct mt_tracee *t)
 	struct mt_target old, k = {
 				      .slot = t->slot,
 				      .file_id = t->file_id,
-				      .layout = (uint32_t)t->found->layout,
 				      .brk = current_brk(t->pid),
 			      };
 
@@ -153,6 +152,20 @@ bool mt_tracee_has_ended(const struct mt_tracee *t)
 	return poll(&p, 1, 0) > 0;
 }
 
+/* How the blocks of the file are sized, before its first probe asks. */
+static int enter_file(struct mt_session *s, uint32_t id, const struct mt_alloc_found *found)
+{
+	struct mt_file f = {
+		.layout = (uint32_t)found->id.layout,
+		.text_lo = found->text_lo,
+		.text_len = found->text_hi - found->text_lo,
+	};
+
+	memcpy(f.p, found->id.params, sizeof(f.p));
+	return bpf_map__update_elem(s->progs.skel->maps.mt_files, &id, sizeof(id), &f, sizeof(f),
+				    BPF_ANY);
+}
+
 int mt_tracee_attach(struct mt_session *s, struct mt_tracee *t)
 {
 	int r;
@@ -160,7 +173,9 @@ int mt_tracee_attach(struct mt_session *s, struct mt_tracee *t)
 	if (!t->found)
 		return -ENOENT;
 	t->file_id = ++s->next_file_id;
-	r = mt_keeper_attach(&s->keeper, t->slot, t->pid, t->found, t->file_id);
+	r = enter_file(s, t->file_id, t->found);
+	if (!r)
+		r = mt_keeper_attach(&s->keeper, t->slot, t->pid, t->found, t->file_id);
 	if (r && (r == -ESRCH || mt_tracee_has_ended(t)))
 		return mt_err_r(-ESRCH, "pid %d ended while being attached to", t->pid);
 	if (r)

@@ -71,18 +71,19 @@ static void usable_refuses_what_is_no_header(void **state)
 
 static void internal_calls_by_return_address(void **state)
 {
-	/* text 0x1000..0x5000, the probe at 0x1f00 */
-	uint64_t cookie = MT_COOKIE(3, MT_KIND_FREE, 0xf00, 0x4000);
-	uint64_t base = 0x7f0000001000;
+	const struct mt_file f = {.text_lo = 0x1000, .text_len = 0x4000}, unknown = {0};
+	uint64_t cookie = MT_COOKIE(3, MT_KIND_FREE, 0x1f00);
+	uint64_t bias = 0x7f0000000000, base = bias + 0x1000;
 
 	(void)state;
 	assert_int_equal(MT_COOKIE_FILE(cookie), 3);
 	assert_int_equal(MT_COOKIE_KIND(cookie), MT_KIND_FREE);
-	assert_true(mt_core_internal(cookie, base + 0xf00, base));
-	assert_true(mt_core_internal(cookie, base + 0xf00, base + 0x3fff));
-	assert_false(mt_core_internal(cookie, base + 0xf00, base + 0x4000));
-	assert_false(mt_core_internal(cookie, base + 0xf00, base - 1));
-	assert_false(mt_core_internal(MT_COOKIE(3, MT_KIND_FREE, 0, 0), base, base));
+	assert_int_equal(MT_COOKIE_ADDR(cookie), 0x1f00);
+	assert_true(mt_core_internal(&f, bias, base));
+	assert_true(mt_core_internal(&f, bias, base + 0x3fff));
+	assert_false(mt_core_internal(&f, bias, base + 0x4000));
+	assert_false(mt_core_internal(&f, bias, base - 1));
+	assert_false(mt_core_internal(&unknown, bias, base));
 }
 
 static void frame_at_entry(void **state)
