@@ -54,11 +54,10 @@ struct mt_counters {
 	__u64 failed_storage; /* loss: no room for a thread's frame */
 	__u64 unreturned;     /* loss: an entry whose return never came */
 	__u64 unknown_free;   /* loss: free of what no allocator of ours made */
-	__u64 map_full;       /* loss: no room to tell user space of an exec */
+	__u64 map_full;       /* loss: no room for a child, or to tell user space of its life */
+	__u64 inherited;      /* loss: threads that ran on while the process forked off */
 	__u64 events;         /* probe hits of this target */
 };
-
-#define MT_TARGET_EXITED 1u /* flag: the last thread is gone; count no more */
 
 /* How a block's usable size is known. */
 enum mt_layout {
@@ -76,19 +75,29 @@ struct mt_file {
 	__u64 p[MT_FILE_PARAMS]; /* what the layout's reader needs; see alloc/X.c */
 };
 
+#define MT_TARGET_FOLLOW   1u /* its children are counted too */
+#define MT_TARGET_BORROWED 2u /* a vfork child: its parent's memory, and so its parent's slot */
+#define MT_TARGET_EXITED   4u /* its end could not be told */
+
+#define MT_TARGET_FILES 4
+
 /* One traced process, keyed by its tgid in memtrace's pid namespace. */
 struct mt_target {
-	__u32 slot;    /* index into the counters map */
-	__u32 file_id; /* the allocator file that it is bound to */
-	__u32 pad;
+	__u32 slot;  /* of its counters: chunk << mt_chunk_shift | index */
 	__u32 flags; /* MT_TARGET_* */
+	__u32 ptgid; /* of the process that forked it, 0 unknown */
+	__u32 moved; /* execs by a thread that was not the leader */
+	__u64 start; /* ns since boot, 0 unknown */
 	__u64 brk;   /* page-rounded program break last seen, 0 unknown */
 	__u64 execs; /* exec calls seen since the target was entered */
 	/* The address space as the last thread left it, in bytes; 0 unknown. */
-	__u64 exit_data;  /* VmData */
-	__u64 exit_stack; /* VmStk */
-	__u64 exit_brk;   /* size of the brk heap */
-	char comm[16];    /* as the last exec set it; empty: no exec seen */
+	__u64 exit_data;              /* VmData */
+	__u64 exit_stack;             /* VmStk */
+	__u64 exit_brk;               /* size of the brk heap */
+	char comm[16];                /* as the last fork or exec set it; empty: neither seen */
+	__u16 files[MT_TARGET_FILES]; /* whose probes it has hit, 0 none */
+	__u32 mapped;                 /* probed files that its image has mapped since its exec */
+	__u32 pad;
 };
 
 /* Allocation functions that may contain another one push a frame. */
@@ -128,16 +137,53 @@ struct mt_frame {
 #define MT_COOKIE_KIND(c) ((__u32)((c) >> MT_COOKIE_ADDR_BITS) & 0xff)
 #define MT_COOKIE_ADDR(c) ((c)&MT_COOKIE_ADDR_MASK)
 
+/*
+ * A file as the kernel's own inode has it: two overlays over one lower file show
+ * different ones in stat and are probed as one.
+ */
+struct mt_file_key {
+	__u64 ino; /* 0: could not be read */
+	__u32 dev; /* the kernel's dev_t */
+	__u32 gen; /* tells a new file under an old number */
+	/* 0: its probes serve every process; else they are of this one's, as last moved */
+	__u32 tgid;
+	__u32 moved;
+};
+
 /* Rare events of a process's life, by ring buffer. */
 enum mt_life_type {
-	MT_LIFE_EXEC = 1,
+	MT_LIFE_FORK = 1, /* with memory of its own */
+	MT_LIFE_EXEC,
 	/* by a thread that was not the leader: probes filtered by process are lost with it */
 	MT_LIFE_EXEC_MOVED,
+	MT_LIFE_EXIT, /* of the last thread */
+	MT_LIFE_FILE, /* code of a file that nobody has looked at is mapped */
 };
 
 struct mt_life {
 	__u32 type; /* enum mt_life_type */
 	__u32 tgid;
+	__u32 tid;  /* FILE: the thread that mapped it, as the kernel numbers it */
+	__u32 held; /* FILE: and that waits in the kernel until mt_released has it */
+	__u64 time; /* CLOCK_MONOTONIC, ns */
+	__u64 addr; /* FILE: within the mapping */
+	struct mt_file_key key;
+	struct mt_target target;
+};
+
+/* One of the rounds in which a thread waits for a file to be looked at. */
+#define MT_HOLD_ROUNDS 16
+struct mt_hold_key {
+	__u32 tid;
+	__u32 round; /* from 0 */
+};
+
+/* What the iterator over mappings writes: code of a file. */
+struct mt_code {
+	__u32 tgid;
+	__u32 pad;
+	__u64 start, end;
+	struct mt_file_key key;
 };
 
 #ifdef __cplusplus
@@ -147,10 +193,12 @@ struct mt_life {
 #endif
 MT_SIZE_ASSERT(struct mt_class_counts, 32);
 MT_SIZE_ASSERT(struct mt_vm_flow, 32);
-MT_SIZE_ASSERT(struct mt_counters, 32 * MT_CLASSES + 32 * MT_VM_CALLS + 72);
+MT_SIZE_ASSERT(struct mt_counters, 32 * MT_CLASSES + 32 * MT_VM_CALLS + 80);
 MT_SIZE_ASSERT(struct mt_file, 24 + 8 * MT_FILE_PARAMS);
-MT_SIZE_ASSERT(struct mt_target, 72);
+MT_SIZE_ASSERT(struct mt_target, 96);
 MT_SIZE_ASSERT(struct mt_frame, 48);
-MT_SIZE_ASSERT(struct mt_life, 8);
+MT_SIZE_ASSERT(struct mt_file_key, 24);
+MT_SIZE_ASSERT(struct mt_life, 56 + sizeof(struct mt_target));
+MT_SIZE_ASSERT(struct mt_code, 48);
 
 #endif

@@ -31,10 +31,11 @@ MT_INLINE bool open_hit(struct hit *h, struct pt_regs *ctx, __u64 ip)
 
 	h->ctx = ctx;
 	h->cookie = bpf_get_attach_cookie(ctx);
-	h->t = probe_target(h->cookie);
+	h->t = current_target();
 	if (!h->t)
 		return false;
 	file = MT_COOKIE_FILE(h->cookie);
+	note_file(h->t, file);
 	h->file = bpf_map_lookup_elem(&mt_files, &file);
 	h->bias = ip ? ip - MT_COOKIE_ADDR(h->cookie) : 0;
 	h->c = counters_of(h->t);

@@ -6,6 +6,7 @@
 /* clang-format off: the kernel's types come before what is written in terms of them */
 #include "vmlinux.h"
 
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 /* clang-format on */
@@ -15,11 +16,12 @@
 /* Set before load: what the kernel's verifier then knows as constants. */
 const volatile bool mt_sleepable = false; /* programs may fault pages in */
 const volatile bool mt_func_ip = false;   /* bpf_get_func_ip works in return probes */
-const volatile __u64 mt_pidns_dev = 0;    /* memtrace's pid namespace; 0: the initial one */
-const volatile __u64 mt_pidns_ino = 0;
+const volatile __u64 mt_pidns_ino = 0;    /* memtrace's pid namespace; 0: the initial one */
 const volatile __u32 mt_page_size = 4096;
 const volatile __u32 mt_cpus =
 	0; /* to zero at exec, helper since 5.19; 0: user space takes a base */
+const volatile __u32 mt_chunk_shift = 0; /* log2 of the slots in a chunk of counters */
+const volatile __u64 mt_hold_ns = 0;     /* the longest that a new file may hold a thread */
 
 /* Membership: a process is counted while it stands here. */
 struct {
@@ -29,12 +31,26 @@ struct {
 	__type(value, struct mt_target);
 } mt_targets SEC(".maps");
 
+/* Chunks of slots: user space makes them as processes come. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct mt_counters);
-} mt_counters SEC(".maps");
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+			__uint(max_entries, 1);
+			__type(key, __u32);
+			__uint(value_size, sizeof(struct mt_counters));
+		});
+} mt_chunks SEC(".maps");
+
+/* Zeroed slots for processes that fork; user space keeps it filled. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, __u32);
+} mt_free_slots SEC(".maps");
 
 /* The probed files. */
 struct {
@@ -54,7 +70,36 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4096); /* 256 events; full is loss, and is counted */
+	__uint(max_entries, 1 << 16); /* 400 events; full is loss, and is counted */
 } mt_life SEC(".maps");
+
+/* Files that have been looked at: the id under mt_files, 0 if it has no allocator. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct mt_file_key);
+	__type(value, __u32);
+} mt_known SEC(".maps");
+
+/* Threads that wait for a new file to be looked at, by the kernel's number. */
+struct mt_hold {
+	struct bpf_task_work work;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct mt_hold_key);
+	__type(value, struct mt_hold);
+} mt_holds SEC(".maps");
+
+/* Of these, those that need not wait any longer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u32);
+} mt_released SEC(".maps");
 
 #endif

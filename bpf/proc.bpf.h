@@ -1,30 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The life of a target: a new image, and its end. */
+/* The life of a target: its children, a new image, and its end. */
 #ifndef MT_PROC_BPF_H
 #define MT_PROC_BPF_H
 
-#include "target.bpf.h"
+#include "files.bpf.h"
 
-MT_INLINE void tell(__u32 type, const struct mt_target *t)
+MT_INLINE void tell(__u32 type, __u32 tgid, const struct mt_target *t)
 {
-	struct mt_life *l = bpf_ringbuf_reserve(&mt_life, sizeof(*l), 0);
-	struct mt_counters *c;
+	struct mt_life *l = new_event(type, tgid, t);
 
-	if (l) {
-		l->type = type;
-		l->tgid = current_tgid();
+	if (l)
 		bpf_ringbuf_submit(l, 0);
-		return;
-	}
-	c = counters_of(t);
-	if (c)
-		COUNT(c->map_full, 1);
 }
 
-/* One CPU's counters of the slot; for bpf_loop. */
+/* One CPU's counters of a slot. */
+MT_INLINE struct mt_counters *counters_on(__u32 slot, __u32 cpu)
+{
+	__u32 chunk = slot >> mt_chunk_shift, i = slot & ((1u << mt_chunk_shift) - 1);
+	void *counters = bpf_map_lookup_elem(&mt_chunks, &chunk);
+
+	return counters ? bpf_map_lookup_percpu_elem(counters, &i, cpu) : NULL;
+}
+
+/* For bpf_loop. */
 static long zero_counters(__u32 cpu, __u32 *slot)
 {
-	__u64 *c = bpf_map_lookup_percpu_elem(&mt_counters, slot, cpu);
+	__u64 *c = (__u64 *)counters_on(*slot, cpu);
 
 	if (!c)
 		return 0;
@@ -33,25 +34,138 @@ static long zero_counters(__u32 cpu, __u32 *slot)
 	return 0;
 }
 
+struct fork {
+	__u32 from, to; /* slots */
+};
+
+/*
+ * A child's heap is a copy of its parent's, and so are the counts, with what was
+ * lost of them; the calls of mmap and the hits are its own.
+ */
+static long copy_counters(__u32 cpu, struct fork *fork)
+{
+	struct mt_counters *a = counters_on(fork->from, cpu), *b = counters_on(fork->to, cpu);
+	__u64 *from, *to;
+
+	if (!a || !b)
+		return 0;
+	from = (__u64 *)a->cls;
+	to = (__u64 *)b->cls;
+	for (__u32 i = 0; i < MT_CLASSES * sizeof(*a->cls) / sizeof(__u64); i++)
+		*(volatile __u64 *)&to[i] = from[i];
+	b->failed = a->failed;
+	b->nested = a->nested;
+	b->internal = a->internal;
+	b->failed_reads = a->failed_reads;
+	b->failed_storage = a->failed_storage;
+	b->unreturned = a->unreturned;
+	b->unknown_free = a->unknown_free;
+	b->map_full = a->map_full;
+	b->inherited = a->inherited;
+	return 0;
+}
+
+/* A vfork child works on its parent's memory until it calls exec. */
+MT_INLINE bool give_slot(struct mt_target *t, const struct mt_target *parent,
+			 struct task_struct *child)
+{
+	struct fork fork = {.from = parent->slot};
+	struct mt_counters *c;
+	int others;
+
+	if (bpf_map_pop_elem(&mt_free_slots, &t->slot))
+		return false;
+	fork.to = t->slot;
+	bpf_loop(mt_cpus, copy_counters, &fork, 0);
+	others = bpf_get_current_task_btf()->signal->live.counter - 1;
+	c = counters_of(t);
+	if (c && others > 0)
+		COUNT(c->inherited, others);
+	return true;
+}
+
+/* In the parent's context, before the child runs. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(mt_proc_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct mt_target *p, t;
+	__u32 tgid;
+
+	if (child->pid != child->tgid)
+		return 0;
+	p = current_target();
+	if (!p || !(p->flags & MT_TARGET_FOLLOW))
+		return 0;
+	tgid = tgid_of(child);
+	t = *p;
+	t.ptgid = current_tgid();
+	t.start = child->start_boottime;
+	t.flags = MT_TARGET_FOLLOW;
+	bpf_probe_read_kernel(t.comm, sizeof(t.comm), child->comm);
+	if (child->mm == parent->mm)
+		t.flags |= MT_TARGET_BORROWED;
+	else if (!give_slot(&t, p, child))
+		goto full;
+	if (bpf_map_update_elem(&mt_targets, &tgid, &t, BPF_ANY)) {
+		if (!(t.flags & MT_TARGET_BORROWED))
+			bpf_map_push_elem(&mt_free_slots, &t.slot, 0);
+		goto full;
+	}
+	if (!(t.flags & MT_TARGET_BORROWED))
+		tell(MT_LIFE_FORK, tgid, &t);
+	return 0;
+full:;
+	struct mt_counters *c = counters_of(p);
+
+	if (c)
+		COUNT(c->map_full, 1);
+	return 0;
+}
+
+/* A vfork child has memory of its own from its exec on. False: no slot is left for it. */
+MT_INLINE bool return_slot(struct mt_target *t, __u32 tgid)
+{
+	struct mt_counters *c = counters_of(t);
+	__u32 slot;
+
+	if (!bpf_map_pop_elem(&mt_free_slots, &slot)) {
+		t->slot = slot;
+		t->flags &= ~MT_TARGET_BORROWED;
+		return true;
+	}
+	if (c)
+		COUNT(c->map_full, 1);
+	bpf_map_delete_elem(&mt_targets, &tgid);
+	return false;
+}
+
 /*
  * A new image counts from 0. No other thread is left at this point, so nothing
- * counts meanwhile.
+ * counts meanwhile. The kernel has mapped the executable and its interpreter,
+ * where it begins to run; musl's is its libc.
  */
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(mt_proc_exec, struct task_struct *p, int old_pid)
 {
 	struct mt_target *t = current_target();
-	__u32 slot;
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(p);
+	__u32 tgid = current_tgid(), slot;
+	bool moved = old_pid != p->pid;
 
-	if (!t)
+	if (!t || ((t->flags & MT_TARGET_BORROWED) && !return_slot(t, tgid)))
 		return 0;
 	t->execs++;
+	t->moved += moved;
 	t->brk = 0;
+	t->mapped = 0;
+	__builtin_memset(t->files, 0, sizeof(t->files));
 	bpf_get_current_comm(t->comm, sizeof(t->comm));
 	slot = t->slot;
 	if (mt_cpus)
 		bpf_loop(mt_cpus, zero_counters, &slot, 0);
-	tell(old_pid == p->pid ? MT_LIFE_EXEC : MT_LIFE_EXEC_MOVED, t);
+	tell(moved ? MT_LIFE_EXEC_MOVED : MT_LIFE_EXEC, tgid, t);
+	look_at(t, p->mm->start_code);
+	look_at(t, regs->ip);
 	return 0;
 }
 
@@ -84,6 +198,30 @@ MT_INLINE void close_frame(const struct mt_target *t)
 		drop_frame(f, c);
 }
 
+/*
+ * Two threads may both find none left: the one that deletes the target tells.
+ * Where it can't be told, the target stays for user space to find.
+ */
+MT_INLINE void end_target(struct mt_target *t)
+{
+	__u32 tgid = current_tgid();
+	struct mt_life *l;
+
+	if (t->flags & MT_TARGET_BORROWED) {
+		bpf_map_delete_elem(&mt_targets, &tgid);
+		return;
+	}
+	l = new_event(MT_LIFE_EXIT, tgid, t);
+	if (!l) {
+		t->flags |= MT_TARGET_EXITED;
+		return;
+	}
+	if (bpf_map_delete_elem(&mt_targets, &tgid))
+		bpf_ringbuf_discard(l, 0);
+	else
+		bpf_ringbuf_submit(l, 0);
+}
+
 /* Runs for each thread; kernels before 6.16 have dropped the mm by then (mm NULL). */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(mt_proc_exit, struct task_struct *p)
@@ -97,7 +235,7 @@ int BPF_PROG(mt_proc_exit, struct task_struct *p)
 	if (mm)
 		keep_sizes(t, mm);
 	if (!p->signal->live.counter)
-		t->flags |= MT_TARGET_EXITED;
+		end_target(t);
 	return 0;
 }
 

@@ -7,19 +7,33 @@
 
 #include "core.bpf.h"
 
+/* Pid namespaces nest to 32 levels, include/linux/pid_namespace.h. */
+#define PIDNS_LEVELS 33
+
 /*
- * The process id of the current task as memtrace's pid namespace has it; 0 if
- * the task is not in that namespace.
+ * The process id of a task as memtrace's pid namespace has it; 0 if the task is
+ * not in that namespace or one below it.
  */
-MT_INLINE __u32 current_tgid(void)
+MT_INLINE __u32 tgid_of(struct task_struct *task)
 {
-	struct bpf_pidns_info ns;
+	struct pid *pid;
+	__u32 level;
 
 	if (!mt_pidns_ino)
+		return BPF_CORE_READ(task, tgid);
+	pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	level = BPF_CORE_READ(pid, level);
+	for (__u32 i = 0; i < PIDNS_LEVELS && i <= level; i++)
+		if (BPF_CORE_READ(pid, numbers[i].ns, ns.inum) == mt_pidns_ino)
+			return BPF_CORE_READ(pid, numbers[i].nr);
+	return 0;
+}
+
+MT_INLINE __u32 current_tgid(void)
+{
+	if (!mt_pidns_ino)
 		return bpf_get_current_pid_tgid() >> 32;
-	if (bpf_get_ns_current_pid_tgid(mt_pidns_dev, mt_pidns_ino, (void *)&ns, sizeof(ns)))
-		return 0;
-	return ns.tgid;
+	return tgid_of(bpf_get_current_task_btf());
 }
 
 /* The current process if it is counted, else NULL. */
@@ -33,24 +47,25 @@ MT_INLINE struct mt_target *current_target(void)
 	return t;
 }
 
-/*
- * The same for a probe's hit: only if the target is bound to the file that the
- * probe belongs to (two mounts of one inode give two links and two hits).
- */
-MT_INLINE struct mt_target *probe_target(__u64 cookie)
-{
-	struct mt_target *t = current_target();
-
-	if (!t || t->file_id != MT_COOKIE_FILE(cookie))
-		return NULL;
-	return t;
-}
-
 MT_INLINE struct mt_counters *counters_of(const struct mt_target *t)
 {
-	__u32 slot = t->slot;
+	__u32 chunk = t->slot >> mt_chunk_shift, i = t->slot & ((1u << mt_chunk_shift) - 1);
+	void *counters = bpf_map_lookup_elem(&mt_chunks, &chunk);
 
-	return bpf_map_lookup_elem(&mt_counters, &slot);
+	return counters ? bpf_map_lookup_elem(counters, &i) : NULL;
+}
+
+/* A process's allocators, as its first hits tell; there are few. */
+MT_INLINE void note_file(struct mt_target *t, __u16 id)
+{
+	for (__u32 i = 0; i < MT_TARGET_FILES; i++) {
+		if (t->files[i] == id)
+			return;
+		if (!t->files[i]) {
+			t->files[i] = id;
+			return;
+		}
+	}
 }
 
 /*

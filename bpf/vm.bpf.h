@@ -6,7 +6,7 @@
 #ifndef MT_VM_BPF_H
 #define MT_VM_BPF_H
 
-#include "target.bpf.h"
+#include "files.bpf.h"
 
 /* x86-64 system call numbers, arch/x86/entry/syscalls/syscall_64.tbl */
 #define NR_MMAP         9
@@ -14,6 +14,7 @@
 #define NR_BRK          12
 #define NR_MREMAP       25
 #define NR_MADVISE      28
+#define PROT_EXEC       4
 #define IS_ERR_VALUE(v) ((unsigned long)(v) >= (unsigned long)-4095)
 
 MT_INLINE void vm_brk(struct mt_target *t, struct mt_vm_flow *v, __u64 now)
@@ -48,6 +49,8 @@ MT_INLINE void vm_count(__u32 call, __u64 a1, __u64 a2, __u64 a3, long ret)
 		vm_brk(t, v, ret);
 		return;
 	}
+	if (call == MT_VM_MMAP && (a3 & PROT_EXEC))
+		look_at(t, ret);
 	a2 = mt_core_page_up(a2, mt_page_size);
 	if (call == MT_VM_MREMAP) {
 		a3 = mt_core_page_up(a3, mt_page_size);

@@ -89,6 +89,9 @@ struct mt_alloc_found {
  */
 int mt_alloc_detect(pid_t pid, const struct mt_maps *maps, struct mt_alloc_found **ret);
 
+/* The allocator in a file that the process has mapped. -ENOENT: it has none. */
+int mt_alloc_inspect_file(pid_t pid, const struct mt_mapping *map, struct mt_alloc_found **ret);
+
 /* The file that owns a process's malloc, whether or not memtrace can trace it. */
 struct mt_alloc_owner {
 	char path[4096];       /* as the target sees it */

@@ -39,6 +39,7 @@ uint64_t mt_flows_lost(const struct mt_flows *f)
 	lost = add(lost, f->unreturned);
 	lost = add(lost, f->unknown_free);
 	lost = add(lost, f->map_full);
+	lost = add(lost, f->inherited);
 	return add(lost, f->untraced);
 }
 

@@ -24,7 +24,7 @@ struct mt_flows {
 	struct mt_class_counts cls[MT_CLASSES];
 	struct mt_vm_flow vm[MT_VM_CALLS];
 	uint64_t failed, nested, internal;
-	uint64_t failed_reads, failed_storage, unreturned, unknown_free, map_full;
+	uint64_t failed_reads, failed_storage, unreturned, unknown_free, map_full, inherited;
 	uint64_t untraced; /* 1: the process runs an image whose allocator could not be traced */
 	uint64_t events;
 };

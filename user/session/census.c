@@ -17,17 +17,14 @@
 struct moment {
 	struct mt_session *s;
 	struct mt_tracee *t;
-	bool entered;
 	struct mt_flows flows; /* as counted up to then */
 };
 
 static int begin_counting(void *ctx)
 {
 	struct moment *m = ctx;
-	int r = m->entered ? 0 : mt_tracee_enter(m->s, m->t);
 
-	m->entered = m->entered || !r;
-	return r ? r : mt_read_raw(m->s, m->t, &m->flows);
+	return mt_read_raw(m->s, m->t, &m->flows);
 }
 
 static void take_levels(struct mt_tracee *t, const struct moment *m)
@@ -68,7 +65,7 @@ int mt_census_begin(struct mt_session *s, struct mt_tracee *t)
 		mt_warn("pid %d: the heap from before the attach is not known, levels count from "
 			"the attach: %s",
 			t->pid, t->census.why);
-	return m.entered ? 0 : mt_tracee_enter(s, t);
+	return 0;
 }
 
 void mt_census_settle(struct mt_tracee *t)

@@ -16,9 +16,9 @@ struct mt_progs {
 	bool multi; /* uprobe_multi links, else perf-event uprobes */
 	bool zero_at_exec;
 	enum mt_vm_source vm_source;
-	struct bpf_link *life[3]; /* exec, exit, the mm's end */
+	struct bpf_link *life[4]; /* fork, exec, exit, the mm's end */
 	struct bpf_link *vm[MT_VM_CALLS];
-	uint64_t map_bytes;
+	uint64_t map_bytes; /* of the maps that are there from the start */
 };
 
 /* Loads what this kernel can run; opts may force the older ways. 0 or -errno, logged. */
@@ -27,6 +27,11 @@ int mt_progs_load(struct mt_progs *p, const struct mt_kernel *k,
 void mt_progs_unload(struct mt_progs *p);
 /* Time spent in the programs, ns; 0 unless the kernel's bpf_stats are on. */
 uint64_t mt_progs_ns(const struct mt_progs *p);
+/* The kernel's own account of a map's memory, bytes. */
+uint64_t mt_map_memory(int fd);
+
+/* log2 of the slots in a chunk of counters, for so many targets. */
+uint32_t mt_chunk_shift(size_t targets);
 
 #define MT_LINKS_MAX MT_PROBES_MAX
 
@@ -40,37 +45,76 @@ struct mt_links_plan {
 	} v[MT_PROBES_MAX];
 };
 
-/* The probes of one target. */
+/* The probes of one file. */
 struct mt_links {
 	struct bpf_link *v[2 * MT_LINKS_MAX];
 	size_t n;
 };
 
-/* Attaches the plan's probes to the process. 0 or -errno. Called in the keeper. */
+/* Attaches the plan's probes to the process, -1: to all. 0 or -errno. Called in the keeper. */
 int mt_links_attach(struct mt_links *l, const struct mt_progs *p, pid_t pid,
 		    const struct mt_links_plan *plan);
 void mt_links_detach(struct mt_links *l);
+void mt_links_detach_all(struct mt_links *l, size_t n);
+
+/*
+ * Slots: each process has one, with its counters. They come in chunks, and go
+ * to the kernel ahead of the processes that fork.
+ */
+struct mt_slots {
+	struct memtrace_bpf *skel;
+	uint32_t shift;  /* log2 of the slots in a chunk */
+	uint32_t chunks; /* room for chunks */
+	int *fds;        /* of each chunk, -1 none; owned */
+	uint32_t *spare; /* free slots of each chunk that user space has; owned */
+	uint32_t *free;  /* those slots; owned */
+	size_t n_free;
+	bool reserve; /* keep the kernel's queue filled */
+	uint64_t bytes;
+	size_t value_size; /* of a slot's counters, all CPUs, bytes */
+	void *zero;        /* value_size zeroes; owned */
+};
+
+int mt_slots_open(struct mt_slots *s, struct memtrace_bpf *skel, size_t targets, bool reserve);
+void mt_slots_close(struct mt_slots *s);
+/* -ENOSPC: all are in use. */
+int mt_slots_take(struct mt_slots *s, uint32_t *slot);
+void mt_slots_put(struct mt_slots *s, uint32_t slot);
+/* Fills the kernel's queue. */
+void mt_slots_refill(struct mt_slots *s);
+int mt_slots_read(const struct mt_slots *s, uint32_t slot, struct mt_counters *percpu);
+
+/* A file whose allocator is probed. */
+struct mt_probed {
+	uint32_t id;
+	uint32_t moved; /* the execs of tgid by another thread than the leader that went before */
+	pid_t tgid;     /* 0: in every process that maps it */
+	struct mt_alloc_found *found; /* owned */
+};
 
 /* One traced process. */
 struct mt_tracee {
 	pid_t pid;
+	pid_t ppid;
 	uint64_t start_time; /* clock ticks since boot */
-	int pidfd;
 	uint32_t slot;
-	uint32_t file_id;
-	struct mt_alloc_found *found; /* owned */
+	uint32_t flags;                     /* MT_TARGET_* */
+	const struct mt_alloc_found *found; /* the first allocator seen; owned by the session */
+	uint32_t learned; /* probed files that its image had mapped when they were probed */
 	enum mt_since since;
-	bool ended;
+	bool ended, reported;
 	uint64_t ended_ns;   /* CLOCK_MONOTONIC when the end was seen */
+	uint64_t exec_ns;    /* and the last exec; 0 none */
 	bool relook;         /* a new image runs, whose allocator is not known yet */
-	bool moved;          /* by a thread that was not the leader: the probes are gone */
 	bool untraced;       /* the image that runs has an allocator that can't be traced */
+	bool wants_census;   /* levels count from the attach until one is taken */
 	uint64_t seq;        /* of the next snapshot */
 	uint64_t full_ns;    /* CLOCK_MONOTONIC of the last smaps reading; 0 none */
 	uint64_t parts_ns;   /* CLOCK_MONOTONIC of the last reading of vm's parts; 0 none */
 	uint64_t parts_cost; /* how long it took, ns */
 	struct mt_vm vm;     /* last reading */
 	struct mt_vm_cache *vm_cache; /* what it leaves for the next; owned */
+	struct mt_target last;        /* as the kernel left it at the end */
 	/*
 	 * Subtracted: counts at the census, or at an exec that the kernel could not
 	 * zero. It and the levels are of the image after so many execs.
@@ -91,22 +135,68 @@ struct mt_session {
 	struct mt_progs progs;
 	struct mt_keeper keeper;
 	bool keeper_gone; /* and all probes with it */
+	struct mt_slots slots;
 	struct ring_buffer *life;
+	bool consuming; /* it is being read */
 	int epoll_fd;
-	int timer_fd; /* looks again at images that are still loading */
+	int timer_fd; /* looks again at images that are still loading, and takes censuses */
 	uint64_t relook_ns;
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
-	uint32_t next_file_id;
 	int cpus;
 	struct mt_counters *percpu; /* cpus entries, scratch of the reader */
-	struct mt_tracee **tracees; /* owned */
-	size_t n;
+	struct mt_tracee **tracees; /* owned, in the order in which they came */
+	size_t n, room;
+	void *by_pid;             /* tsearch(3), of those that have not ended */
+	struct mt_probed *probed; /* owned */
+	size_t n_probed;
+	uint32_t last_file_id;
+	struct mt_tracer tracer; /* as of tracer_ns */
+	uint64_t tracer_ns;
 };
 
-/* life.c: exec and exit */
+/* tracee.c */
+int mt_tracee_new(pid_t pid, struct mt_tracee **ret);
+void mt_tracee_free(struct mt_tracee **t);
+/* Hands it to the session. */
+int mt_tracee_adopt(struct mt_session *s, struct mt_tracee **t);
+/* The live one of that pid, or NULL. */
+struct mt_tracee *mt_tracee_find(const struct mt_session *s, pid_t pid);
+/* No more looked up by its pid, which another process may get. */
+void mt_tracee_unlist(struct mt_session *s, struct mt_tracee *t);
+/* True if the process has ended, whether or not the kernel has told. */
+bool mt_tracee_has_ended(const struct mt_tracee *t);
+/* Enters it into the membership map: from here on it is counted. 0 or -errno. */
+int mt_tracee_enter(struct mt_session *s, struct mt_tracee *t);
+/* As the kernel has it, or left it. False: neither is known. */
+bool mt_tracee_target(const struct mt_session *s, const struct mt_tracee *t, struct mt_target *k);
+/* Fills name, executable, cgroup, parent and start time. 0 or -ESRCH. */
+int mt_tracee_describe(struct mt_tracee *t);
+
+/* files.c */
+/*
+ * Probes what the process has mapped, -1: what every process has. Code that is of
+ * no tracee is left out. 0 or -errno, logged.
+ */
+int mt_files_scan(struct mt_session *s, pid_t pid);
+/* Code of a new file, as the kernel told. */
+void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct mt_life *l);
+/* A process that ended or moved: probes of its own are of no more use. */
+void mt_files_forget(struct mt_session *s, pid_t tgid);
+const struct mt_alloc_found *mt_files_find(const struct mt_session *s, uint32_t id);
+void mt_files_close(struct mt_session *s);
+
+/* code.c: the iterator over mappings */
+/* All code of files, of the process or of all (-1), by process. The caller frees *ret. */
+int mt_code_list(struct mt_session *s, pid_t pid, struct mt_code **ret, size_t *n);
+
+/* life.c: fork, exec and exit */
 int mt_life_open(struct mt_session *s);
-void mt_life_handle_exit(struct mt_session *s, struct mt_tracee *t);
-int mt_life_relook(struct mt_session *s);
+/* Handles what the kernel has told so far. */
+void mt_life_consume(struct mt_session *s);
+void mt_life_end(struct mt_session *s, struct mt_tracee *t, const struct mt_target *last);
+int mt_life_on_timer(struct mt_session *s);
+/* The timer rings after so long, unless it rings before. */
+void mt_life_arm(struct mt_session *s, uint64_t ns);
 
 /* read.c */
 /* The counters as they are, without the base; logs nothing. */
@@ -116,17 +206,11 @@ int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flo
 void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth depth);
 
 /* census.c */
-/* Enters the tracee and takes a census at that moment. 0 or -errno, logged. */
+/* Takes a census of a tracee that is counted. 0 or -errno, logged. */
 int mt_census_begin(struct mt_session *s, struct mt_tracee *t);
 /* After the first full reading of its memory: what the census says of it. */
 void mt_census_settle(struct mt_tracee *t);
 /* A new image: the census was of the old one. */
 void mt_census_forget(struct mt_tracee *t);
-
-/* session.c */
-bool mt_tracee_has_ended(const struct mt_tracee *t);
-/* Enters the target into the membership map: from here on it is counted. 0 or -errno. */
-int mt_tracee_enter(struct mt_session *s, struct mt_tracee *t);
-int mt_tracee_attach(struct mt_session *s, struct mt_tracee *t);
 
 #endif

@@ -18,8 +18,8 @@
 #include "sys/caps.h"
 
 struct request {
-	uint32_t slot;
-	pid_t pid;
+	uint32_t file_id;
+	pid_t pid; /* -1: all; 0: detach, and no answer */
 	struct mt_links_plan plan;
 };
 
@@ -55,46 +55,46 @@ static void withdraw(bool multi)
 		mt_log_set_sink(NULL); /* none of them is needed to keep probes */
 }
 
-/* Serves until the other end closes; its answer to each request is 0 or -errno. */
-static void serve(int fd, const struct mt_progs *p, struct mt_links *links, uint32_t slots)
+/* Does what is asked. True if an answer is waited for, which is *r. */
+static bool handle(struct request *rq, const struct mt_progs *p, struct mt_links *links, int *r)
 {
-	_cleanup_free_ struct request *rq = malloc(sizeof(*rq));
-
-	while (rq && recv(fd, rq, sizeof(*rq), 0) == (ssize_t)sizeof(*rq)) {
-		int r = -EINVAL;
-
-		if (rq->slot < slots && rq->plan.n <= MT_PROBES_MAX) {
-			mt_links_detach(&links[rq->slot]);
-			r = mt_links_attach(&links[rq->slot], p, rq->pid, &rq->plan);
-		}
-		if (send(fd, &r, sizeof(r), MSG_NOSIGNAL) != (ssize_t)sizeof(r))
-			break;
-	}
-	for (uint32_t i = 0; i < slots; i++)
-		mt_links_detach(&links[i]);
+	*r = -EINVAL;
+	if (rq->file_id >= MT_FILES_MAX || rq->plan.n > MT_PROBES_MAX)
+		return rq->pid != 0;
+	mt_links_detach(&links[rq->file_id]);
+	if (rq->pid)
+		*r = mt_links_attach(&links[rq->file_id], p, rq->pid, &rq->plan);
+	return rq->pid != 0;
 }
 
-int mt_keeper_start(struct mt_keeper *k, const struct mt_progs *p, uint32_t slots)
+/* Serves until the other end closes; its answer to each request is 0 or -errno. */
+static void serve(int fd, const struct mt_progs *p)
 {
-	struct mt_links *links = calloc(slots, sizeof(*links));
+	_cleanup_free_ struct mt_links *links = calloc(MT_FILES_MAX, sizeof(*links));
+	_cleanup_free_ struct request *rq = malloc(sizeof(*rq));
+	int r;
+
+	while (rq && links && recv(fd, rq, sizeof(*rq), 0) == (ssize_t)sizeof(*rq))
+		if (handle(rq, p, links, &r) &&
+		    send(fd, &r, sizeof(r), MSG_NOSIGNAL) != (ssize_t)sizeof(r))
+			break;
+	mt_links_detach_all(links, links ? MT_FILES_MAX : 0);
+}
+
+int mt_keeper_start(struct mt_keeper *k, const struct mt_progs *p)
+{
 	int fds[2], r;
 
-	if (!links)
-		return -ENOMEM;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds)) {
-		r = -errno;
-		free(links);
-		return mt_err_r(r, "cannot make a socket pair: %s", strerror(-r));
-	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
+		return mt_err_r(-errno, "cannot make a socket pair: %s", strerror(errno));
 	k->pid = fork();
 	if (k->pid == 0) {
 		close(fds[0]);
 		withdraw(p->multi);
-		serve(fds[1], p, links, slots);
+		serve(fds[1], p);
 		_exit(0);
 	}
 	r = k->pid < 0 ? -errno : 0;
-	free(links);
 	close(fds[1]);
 	if (r) {
 		k->pid = 0;
@@ -105,21 +105,36 @@ int mt_keeper_start(struct mt_keeper *k, const struct mt_progs *p, uint32_t slot
 	return 0;
 }
 
-int mt_keeper_attach(struct mt_keeper *k, uint32_t slot, pid_t pid,
-		     const struct mt_alloc_found *found, uint32_t file_id)
+static int ask(struct mt_keeper *k, const struct request *rq)
+{
+	return send(k->fd, rq, sizeof(*rq), MSG_NOSIGNAL) == (ssize_t)sizeof(*rq) ? 0 : -EPIPE;
+}
+
+int mt_keeper_attach(struct mt_keeper *k, uint32_t file_id, pid_t pid,
+		     const struct mt_alloc_found *found)
 {
 	_cleanup_free_ struct request *rq = calloc(1, sizeof(*rq));
 	int r;
 
 	if (!rq)
 		return -ENOMEM;
-	rq->slot = slot;
+	rq->file_id = file_id;
 	rq->pid = pid;
 	plan_probes(&rq->plan, found, file_id);
-	if (send(k->fd, rq, sizeof(*rq), MSG_NOSIGNAL) != (ssize_t)sizeof(*rq) ||
-	    recv(k->fd, &r, sizeof(r), 0) != (ssize_t)sizeof(r))
+	r = ask(k, rq);
+	if (!r && recv(k->fd, &r, sizeof(r), 0) != (ssize_t)sizeof(r))
 		return -EPIPE;
 	return r;
+}
+
+void mt_keeper_detach(struct mt_keeper *k, uint32_t file_id)
+{
+	_cleanup_free_ struct request *rq = calloc(1, sizeof(*rq));
+
+	if (!rq)
+		return;
+	rq->file_id = file_id;
+	ask(k, rq);
 }
 
 void mt_keeper_stop(struct mt_keeper *k)

@@ -20,11 +20,13 @@ struct mt_keeper {
 	int fd;    /* readable when the keeper is gone, which ends all probes */
 };
 
-/* Forks the keeper, for targets in slots 0 to slots - 1. 0 or -errno, logged. */
-int mt_keeper_start(struct mt_keeper *k, const struct mt_progs *p, uint32_t slots);
-/* Attaches found's probes to the process, instead of those of the slot. 0 or -errno. */
-int mt_keeper_attach(struct mt_keeper *k, uint32_t slot, pid_t pid,
-		     const struct mt_alloc_found *found, uint32_t file_id);
+/* Forks the keeper. 0 or -errno, logged. */
+int mt_keeper_start(struct mt_keeper *k, const struct mt_progs *p);
+/* Attaches found's probes to the process, -1: to all, as those of a file id. 0 or -errno. */
+int mt_keeper_attach(struct mt_keeper *k, uint32_t file_id, pid_t pid,
+		     const struct mt_alloc_found *found);
+/* Takes them away again, some time soon. */
+void mt_keeper_detach(struct mt_keeper *k, uint32_t file_id);
 /* Ends the keeper and waits until the last probe is gone. */
 void mt_keeper_stop(struct mt_keeper *k);
 

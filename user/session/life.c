@@ -12,6 +12,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "memtrace.skel.h"
@@ -22,7 +23,7 @@
 #define RELOOK_MIN_NS 1000000u
 #define RELOOK_MAX_NS 1000000000u
 
-static void arm(struct mt_session *s, uint64_t ns)
+void mt_life_arm(struct mt_session *s, uint64_t ns)
 {
 	struct itimerspec it = {.it_value = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)}};
 
@@ -39,52 +40,124 @@ static void take_base(struct mt_session *s, struct mt_tracee *t)
 		t->base = now;
 }
 
-/* False: an exec that came before the target was entered anew. */
-static bool is_news(const struct mt_session *s, struct mt_tracee *t)
+/* What /proc shows in clock ticks, USER_HZ. */
+static uint64_t ticks_of(uint64_t ns)
 {
-	uint32_t key = (uint32_t)t->pid;
-	struct mt_target k;
+	return ns / (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
+}
 
-	if (bpf_map__lookup_elem(s->progs.skel->maps.mt_targets, &key, sizeof(key), &k, sizeof(k),
-				 0) ||
-	    k.execs == t->execs)
-		return false;
-	t->execs = k.execs;
-	return true;
+/* A process that the kernel has entered. It may be gone already. */
+static struct mt_tracee *new_child(struct mt_session *s, const struct mt_life *l,
+				   const struct mt_tracee *parent)
+{
+	MT_CLEANUP(mt_tracee_free) struct mt_tracee *t = NULL;
+	struct mt_tracee *ret;
+
+	if (mt_tracee_new((pid_t)l->tgid, &t))
+		return NULL;
+	t->slot = l->target.slot;
+	t->flags = l->target.flags;
+	t->execs = l->target.execs;
+	t->since = MT_SINCE_ATTACH;
+	if (mt_tracee_describe(t) && parent) {
+		memcpy(t->exe, parent->exe, sizeof(t->exe));
+		memcpy(t->cgroup, parent->cgroup, sizeof(t->cgroup));
+	}
+	t->start_time = ticks_of(l->target.start);
+	t->ppid = (pid_t)l->target.ptgid;
+	snprintf(t->comm, sizeof(t->comm), "%.*s", (int)sizeof(l->target.comm), l->target.comm);
+	ret = t;
+	return mt_tracee_adopt(s, &t) ? NULL : ret;
+}
+
+/* Its heap is its parent's: the kernel has copied the counts, here is what stands beside them. */
+static void on_fork(struct mt_session *s, const struct mt_life *l)
+{
+	const struct mt_tracee *parent = mt_tracee_find(s, (pid_t)l->target.ptgid);
+	struct mt_tracee *t = new_child(s, l, parent);
+
+	if (!t || !parent)
+		return;
+	t->since = parent->since;
+	t->base = parent->base;
+	memset(t->base.vm, 0, sizeof(t->base.vm));
+	t->base.events = 0;
+	memcpy(t->levels, parent->levels, sizeof(t->levels));
+	t->found = parent->found;
+	t->learned = parent->learned;
+	t->exec_ns = parent->exec_ns;
+	t->untraced = parent->untraced;
+	t->wants_census = parent->wants_census;
+}
+
+static void on_exec(struct mt_session *s, struct mt_tracee *t, const struct mt_life *l)
+{
+	t->execs = l->target.execs;
+	t->exec_ns = l->time;
+	t->untraced = s->keeper_gone;
+	t->learned = 0;
+	t->found = NULL;
+	t->full_ns = 0;
+	t->parts_ns = 0;
+	t->wants_census = false;
+	memset(&t->vm, 0, sizeof(t->vm));
+	mt_census_forget(t);
+	mt_vm_cache_free(&t->vm_cache);
+	snprintf(t->comm, sizeof(t->comm), "%.*s", (int)sizeof(l->target.comm), l->target.comm);
+	if (mt_proc_exe(t->pid, t->exe, sizeof(t->exe)))
+		t->exe[0] = '\0';
+	t->since = MT_SINCE_START;
+	if (!s->progs.zero_at_exec) {
+		take_base(s, t);
+		t->since = MT_SINCE_ATTACH;
+	}
+	if (t->flags & MT_TARGET_FOLLOW)
+		return;
+	if (l->type == MT_LIFE_EXEC_MOVED)
+		mt_files_forget(s, t->pid);
+	t->relook = true;
+	mt_life_arm(s, RELOOK_MIN_NS);
 }
 
 static int on_life(void *ctx, void *data, size_t size)
 {
 	struct mt_session *s = ctx;
 	const struct mt_life *l = data;
+	struct mt_tracee *t;
 
 	if (size < sizeof(*l))
 		return 0;
-	for (size_t i = 0; i < s->n; i++) {
-		struct mt_tracee *t = s->tracees[i];
-
-		if ((uint32_t)t->pid != l->tgid || t->ended)
-			continue;
-		if (!is_news(s, t))
-			continue;
-		t->relook = true;
-		t->moved = t->moved || l->type == MT_LIFE_EXEC_MOVED;
-		t->untraced = s->keeper_gone;
-		t->full_ns = 0;
-		t->parts_ns = 0;
-		memset(&t->vm, 0, sizeof(t->vm));
-		mt_census_forget(t);
-		mt_vm_cache_free(&t->vm_cache);
-		if (mt_proc_exe(t->pid, t->exe, sizeof(t->exe)))
-			t->exe[0] = '\0';
-		t->since = MT_SINCE_START;
-		if (!s->progs.zero_at_exec) {
-			take_base(s, t);
-			t->since = MT_SINCE_ATTACH;
-		}
-		arm(s, RELOOK_MIN_NS);
+	t = mt_tracee_find(s, (pid_t)l->tgid);
+	if (l->type == MT_LIFE_FORK)
+		on_fork(s, l);
+	else if (!t && (l->type == MT_LIFE_EXEC || l->type == MT_LIFE_EXEC_MOVED))
+		t = new_child(s, l, mt_tracee_find(s, (pid_t)l->target.ptgid));
+	if (!t)
+		return 0;
+	switch (l->type) {
+	case MT_LIFE_EXEC:
+	case MT_LIFE_EXEC_MOVED:
+		on_exec(s, t, l);
+		break;
+	case MT_LIFE_FILE:
+		mt_files_on_event(s, t, l);
+		break;
+	case MT_LIFE_EXIT:
+		mt_life_end(s, t, &l->target);
+		break;
+	default:
+		break;
 	}
 	return 0;
+}
+
+void mt_life_consume(struct mt_session *s)
+{
+	if (s->consuming)
+		return;
+	s->consuming = true;
+	ring_buffer__consume(s->life);
+	s->consuming = false;
 }
 
 int mt_life_open(struct mt_session *s)
@@ -104,12 +177,21 @@ int mt_life_open(struct mt_session *s)
 	return 0;
 }
 
-/* The target's last numbers stay in the maps; its probes are of no more use. */
-void mt_life_handle_exit(struct mt_session *s, struct mt_tracee *t)
+/* Its last numbers stay in its slot until they are shown. */
+void mt_life_end(struct mt_session *s, struct mt_tracee *t, const struct mt_target *last)
 {
+	uint32_t key = (uint32_t)t->pid;
+	struct mt_target k;
+
+	if (last)
+		t->last = *last;
+	else if (mt_tracee_target(s, t, &k)) {
+		t->last = k;
+		bpf_map__delete_elem(s->progs.skel->maps.mt_targets, &key, sizeof(key), 0);
+	}
 	t->ended = true;
 	t->ended_ns = mt_clock_ns(CLOCK_MONOTONIC);
-	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, t->pidfd, NULL);
+	mt_tracee_unlist(s, t);
 }
 
 static char refusal[256];
@@ -136,33 +218,10 @@ static int detect_quietly(pid_t pid, struct mt_alloc_found **found)
 	return r;
 }
 
-/* The probes that stood before the exec serve the new image too, if it has the same allocator. */
-static bool probes_stand(const struct mt_tracee *t, const struct mt_alloc_found *found)
-{
-	return !t->moved && found->dev == t->found->dev && found->inode == t->found->inode;
-}
-
-/* The first calls went by before these probes stood. */
-static int attach_new_image(struct mt_session *s, struct mt_tracee *t, struct mt_alloc_found *found)
-{
-	struct mt_alloc_found *old = t->found;
-	int r;
-
-	t->found = found;
-	t->since = MT_SINCE_ATTACH;
-	r = mt_tracee_attach(s, t);
-	/* without probes, those of before do not serve either: they are gone */
-	t->moved = r != 0;
-	t->found = r ? old : found;
-	free(r ? found : old);
-	if (r)
-		return r;
-	mt_read_levels(s, t, MT_VM_FULL);
-	mt_census_settle(t);
-	return 0;
-}
-
-/* 0: settled; -EAGAIN: still loading. */
+/*
+ * Where children are not followed, one target is all there is: what its new image
+ * lacks is worth a line. 0: settled; -EAGAIN: still loading.
+ */
 static int relook(struct mt_session *s, struct mt_tracee *t)
 {
 	struct mt_alloc_found *found = NULL;
@@ -171,19 +230,32 @@ static int relook(struct mt_session *s, struct mt_tracee *t)
 	if (r == -ENOENT || r == -ESRCH)
 		return -EAGAIN;
 	t->relook = false;
-	if (!r && probes_stand(t, found)) {
-		free(found);
-		return 0;
-	}
-	if (!r)
-		r = attach_new_image(s, t, found);
-	else
+	free(found);
+	if (!r && !t->found)
+		r = mt_files_scan(s, t->pid);
+	else if (r)
 		mt_warn("%s; it is not counted after its exec", refusal);
-	t->untraced = r != 0;
+	t->untraced = t->untraced || r != 0;
 	return 0;
 }
 
-int mt_life_relook(struct mt_session *s)
+/* One of those that wait for their census: others may end, exec or map something meanwhile. */
+static bool take_one_census(struct mt_session *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct mt_tracee *t = s->tracees[i];
+
+		if (!t->wants_census || t->ended)
+			continue;
+		t->wants_census = false;
+		if (!mt_census_begin(s, t))
+			mt_census_settle(t);
+		return true;
+	}
+	return false;
+}
+
+int mt_life_on_timer(struct mt_session *s)
 {
 	bool again = false;
 	uint64_t expired;
@@ -194,7 +266,9 @@ int mt_life_relook(struct mt_session *s)
 		if (s->tracees[i]->relook && !s->tracees[i]->ended &&
 		    relook(s, s->tracees[i]) == -EAGAIN)
 			again = true;
-	if (again)
-		arm(s, s->relook_ns < RELOOK_MAX_NS ? 2 * s->relook_ns : RELOOK_MAX_NS);
+	if (take_one_census(s))
+		mt_life_arm(s, 1);
+	else if (again)
+		mt_life_arm(s, s->relook_ns < RELOOK_MAX_NS ? 2 * s->relook_ns : RELOOK_MAX_NS);
 	return 0;
 }

@@ -11,6 +11,8 @@
 #include "memtrace.skel.h"
 #include "session/internal.h"
 
+#define DETACH_AT_ONCE 64
+
 static struct bpf_link *attach_multi(struct bpf_program *prog, pid_t pid, const char *path,
 				     const unsigned long *offsets, const uint64_t *cookies,
 				     size_t n, bool ret)
@@ -83,18 +85,40 @@ static void *destroy(void *link)
 }
 
 /* Each waits for a grace period of the kernel: side by side, not one after another. */
-void mt_links_detach(struct mt_links *l)
+static void destroy_all(struct bpf_link **v, size_t n)
 {
-	pthread_t threads[2 * MT_LINKS_MAX];
-	bool started[2 * MT_LINKS_MAX];
+	pthread_t threads[DETACH_AT_ONCE];
+	bool started[DETACH_AT_ONCE];
 
-	for (size_t i = 0; i < l->n; i++)
-		started[i] = !pthread_create(&threads[i], NULL, destroy, l->v[i]);
-	for (size_t i = 0; i < l->n; i++) {
+	for (size_t i = 0; i < n; i++)
+		started[i] = !pthread_create(&threads[i], NULL, destroy, v[i]);
+	for (size_t i = 0; i < n; i++) {
 		if (started[i])
 			pthread_join(threads[i], NULL);
 		else
-			bpf_link__destroy(l->v[i]);
+			bpf_link__destroy(v[i]);
 	}
-	l->n = 0;
+}
+
+void mt_links_detach_all(struct mt_links *l, size_t n)
+{
+	struct bpf_link *v[DETACH_AT_ONCE];
+	size_t used = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < l[i].n; k++) {
+			v[used++] = l[i].v[k];
+			if (used == DETACH_AT_ONCE) {
+				destroy_all(v, used);
+				used = 0;
+			}
+		}
+		l[i].n = 0;
+	}
+	destroy_all(v, used);
+}
+
+void mt_links_detach(struct mt_links *l)
+{
+	mt_links_detach_all(l, 1);
 }

@@ -26,7 +26,6 @@ static void set_pidns(struct memtrace_bpf *skel)
 
 	if (stat("/proc/self/ns/pid", &st) || st.st_ino == MT_PID_INIT_INO)
 		return;
-	skel->rodata->mt_pidns_dev = st.st_dev;
 	skel->rodata->mt_pidns_ino = st.st_ino;
 }
 
@@ -80,9 +79,10 @@ static int attach_always_on(struct mt_progs *p)
 {
 	p->life[0] = bpf_program__attach(p->skel->progs.mt_proc_exec);
 	p->life[1] = bpf_program__attach(p->skel->progs.mt_proc_exit);
+	p->life[2] = bpf_program__attach(p->skel->progs.mt_proc_fork);
 	if (bpf_program__autoload(p->skel->progs.mt_proc_exit_mm))
-		p->life[2] = bpf_program__attach(p->skel->progs.mt_proc_exit_mm);
-	return p->life[0] && p->life[1] ? attach_vm(p) : -errno;
+		p->life[3] = bpf_program__attach(p->skel->progs.mt_proc_exit_mm);
+	return p->life[0] && p->life[1] && p->life[2] ? attach_vm(p) : -errno;
 }
 
 static void choose_vm(struct mt_progs *p, bool fexit)
@@ -96,14 +96,13 @@ static void choose_vm(struct mt_progs *p, bool fexit)
 		bpf_program__set_autoload(progs[i], fexit);
 }
 
-/* The kernel's own account of a map's memory. */
-static uint64_t map_memory(const struct bpf_map *map)
+uint64_t mt_map_memory(int fd)
 {
 	_cleanup_fclose_ FILE *f = NULL;
 	unsigned long long v = 0;
 	char path[64], line[128];
 
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", bpf_map__fd(map));
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f))
 		if (sscanf(line, "memlock: %llu", &v) == 1)
@@ -111,10 +110,42 @@ static uint64_t map_memory(const struct bpf_map *map)
 	return v;
 }
 
+/* Free slots that wait in the kernel for processes that fork. */
+#define RESERVE      256u
+#define RING_FOLLOW  (1u << 20)
+#define FILES_SINGLE 64u
+
+/* Room for what is followed: one process and its like need far less. */
+static void size_maps(struct memtrace_bpf *skel, const struct mt_session_opts *opts)
+{
+	const uint32_t n = (uint32_t)opts->max_targets, shift = mt_chunk_shift(n);
+
+	bpf_map__set_max_entries(skel->maps.mt_targets, n);
+	bpf_map__set_max_entries(skel->maps.mt_chunks, ((n - 1) >> shift) + 1);
+	if (opts->follow || opts->all) {
+		bpf_map__set_max_entries(skel->maps.mt_free_slots, RESERVE);
+		bpf_map__set_max_entries(skel->maps.mt_life, RING_FOLLOW);
+	} else {
+		bpf_map__set_max_entries(skel->maps.mt_known, FILES_SINGLE * (n + 15));
+	}
+	skel->rodata->mt_chunk_shift = shift;
+}
+
+/*
+ * What the kernel takes for the shape of every chunk; libbpf does not own it.
+ * (libbpf 1.4 cannot set the size of an inner map that it makes itself.)
+ */
+static int chunk_like(const struct memtrace_bpf *skel)
+{
+	return bpf_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, "mt_counters", sizeof(uint32_t),
+			      sizeof(struct mt_counters), 1u << skel->rodata->mt_chunk_shift, NULL);
+}
+
 static int open_and_load(struct mt_progs *p, const struct mt_kernel *k,
 			 const struct mt_session_opts *opts, bool fexit, bool exit_mm)
 {
-	unsigned int n = opts->max_targets ? opts->max_targets : 1;
+	_cleanup_close_ int chunk = -1;
+	int r;
 
 	p->skel = memtrace_bpf__open();
 	if (!p->skel)
@@ -125,9 +156,11 @@ static int open_and_load(struct mt_progs *p, const struct mt_kernel *k,
 	configure_uprobes(p, k, k->sleepable && !opts->no_sleepable);
 	choose_vm(p, fexit);
 	bpf_program__set_autoload(p->skel->progs.mt_proc_exit_mm, exit_mm);
-	bpf_map__set_max_entries(p->skel->maps.mt_targets, n);
-	bpf_map__set_max_entries(p->skel->maps.mt_counters, n);
-	return memtrace_bpf__load(p->skel);
+	p->skel->rodata->mt_hold_ns = opts->max_stop_ns;
+	size_maps(p->skel, opts);
+	chunk = chunk_like(p->skel);
+	r = chunk < 0 ? chunk : bpf_map__set_inner_map_fd(p->skel->maps.mt_chunks, chunk);
+	return r ? r : memtrace_bpf__load(p->skel);
 }
 
 int mt_progs_load(struct mt_progs *p, const struct mt_kernel *k, const struct mt_session_opts *opts)
@@ -156,7 +189,7 @@ int mt_progs_load(struct mt_progs *p, const struct mt_kernel *k, const struct mt
 		return mt_err_r(
 			r, "cannot attach to the kernel's tracepoints: %s; see memtrace doctor",
 			strerror(-r));
-	bpf_object__for_each_map(map, p->skel->obj) p->map_bytes += map_memory(map);
+	bpf_object__for_each_map(map, p->skel->obj) p->map_bytes += mt_map_memory(bpf_map__fd(map));
 	return 0;
 }
 
@@ -167,6 +200,7 @@ void mt_progs_unload(struct mt_progs *p)
 	bpf_link__destroy(p->life[0]);
 	bpf_link__destroy(p->life[1]);
 	bpf_link__destroy(p->life[2]);
+	bpf_link__destroy(p->life[3]);
 	memtrace_bpf__destroy(p->skel);
 	memset(p, 0, sizeof(*p));
 }

@@ -41,6 +41,7 @@ static void add_counters(struct mt_flows *f, const struct mt_counters *c)
 	f->unreturned += c->unreturned;
 	f->unknown_free += c->unknown_free;
 	f->map_full += c->map_full;
+	f->inherited += c->inherited;
 	f->events += c->events;
 }
 
@@ -57,9 +58,7 @@ static void subtract(struct mt_flows *f, const struct mt_flows *base)
 
 int mt_read_raw(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out)
 {
-	size_t size = sizeof(*s->percpu) * (size_t)s->cpus;
-	int r = bpf_map__lookup_elem(s->progs.skel->maps.mt_counters, &t->slot, sizeof(t->slot),
-				     s->percpu, size, 0);
+	int r = mt_slots_read(&s->slots, t->slot, s->percpu);
 
 	if (r)
 		return r;
@@ -75,13 +74,9 @@ int mt_read_raw(struct mt_session *s, const struct mt_tracee *t, struct mt_flows
  */
 static bool is_new_image(const struct mt_session *s, const struct mt_tracee *t)
 {
-	uint32_t key = (uint32_t)t->pid;
 	struct mt_target k;
 
-	return s->progs.zero_at_exec &&
-	       !bpf_map__lookup_elem(s->progs.skel->maps.mt_targets, &key, sizeof(key), &k,
-				     sizeof(k), 0) &&
-	       k.execs != t->execs;
+	return s->progs.zero_at_exec && mt_tracee_target(s, t, &k) && k.execs != t->execs;
 }
 
 static void add_levels(struct mt_flows *f, const struct mt_heap_class *levels)
@@ -90,6 +85,20 @@ static void add_levels(struct mt_flows *f, const struct mt_heap_class *levels)
 		f->cls[i].mallocs += levels[i].objects;
 		f->cls[i].alloc_bytes += levels[i].bytes;
 	}
+}
+
+/* Its loader needs a moment to map one. */
+#define LOADING_NS 1000000000u
+
+/* An image that has mapped nothing that could be probed. */
+static bool has_no_allocator(const struct mt_session *s, const struct mt_tracee *t,
+			     const struct mt_flows *f)
+{
+	struct mt_target k;
+
+	if (!t->exec_ns || t->learned || f->events || !mt_tracee_target(s, t, &k) || k.mapped)
+		return false;
+	return t->ended || mt_clock_ns(CLOCK_MONOTONIC) - t->exec_ns > LOADING_NS;
 }
 
 int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out)
@@ -108,8 +117,7 @@ int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flo
 		subtract(out, &t->base);
 		add_levels(out, t->levels);
 	}
-	/* an image that ended before it was looked at, and of which no probe saw a call */
-	out->untraced = t->untraced || (t->relook && t->ended && !out->events);
+	out->untraced = t->untraced || has_no_allocator(s, t, out);
 	return 0;
 }
 
@@ -117,15 +125,11 @@ int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flo
  * An ended target: the sizes that its last thread left and the name that its
  * last exec gave it (bpf/proc.bpf.h).
  */
-static void read_exit_levels(struct mt_session *s, struct mt_tracee *t)
+static void read_exit_levels(struct mt_tracee *t)
 {
-	uint32_t key = (uint32_t)t->pid;
-	struct mt_target k;
+	const struct mt_target k = t->last;
 	uint64_t others;
 
-	if (bpf_map__lookup_elem(s->progs.skel->maps.mt_targets, &key, sizeof(key), &k, sizeof(k),
-				 0))
-		return;
 	if (k.comm[0])
 		snprintf(t->comm, sizeof(t->comm), "%.*s", (int)sizeof(k.comm), k.comm);
 	if (!k.exit_data)
@@ -147,6 +151,8 @@ static void read_exit_levels(struct mt_session *s, struct mt_tracee *t)
 static enum mt_vm_depth choose_depth(const struct mt_session *s, const struct mt_tracee *t,
 				     enum mt_vm_depth depth, uint64_t now)
 {
+	if (s->opts.all)
+		return MT_VM_STATUS;
 	if (depth == MT_VM_STATUS &&
 	    (!t->parts_ns || now - t->parts_ns >= PARTS_SHARE * t->parts_cost))
 		return MT_VM_PARTS;
@@ -162,12 +168,17 @@ void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth 
 	struct mt_vm vm = t->vm;
 
 	if (t->ended) {
-		read_exit_levels(s, t);
+		read_exit_levels(t);
 		return;
 	}
 	depth = choose_depth(s, t, depth, now);
-	if (mt_vm_read_cached(t->pid, depth, &t->vm_cache, &vm))
+	if (mt_vm_read_cached(t->pid, depth, &t->vm_cache, &vm)) {
+		if (mt_tracee_has_ended(t)) /* as the kernel tells, or had no room to */
+			mt_life_consume(s);
+		if (!t->ended && mt_tracee_has_ended(t))
+			mt_life_end(s, t, NULL);
 		return;
+	}
 	/* perf events end with the thread that they were opened for, in silence */
 	if (!s->progs.multi && mt_proc_live(t->pid) != t->pid)
 		t->untraced = true;
@@ -182,16 +193,41 @@ void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth 
 		memcpy(t->comm, status.comm, sizeof(t->comm));
 }
 
-static void fill_tracer(const struct mt_session *s, struct mt_snapshot *snap)
+/* One reading serves the snapshots of one moment. */
+#define TRACER_NS 10000000u
+
+static void fill_tracer(struct mt_session *s, struct mt_snapshot *snap)
 {
+	uint64_t now = mt_clock_ns(CLOCK_MONOTONIC);
 	struct mt_proc_status self;
 
+	if (!s->tracer_ns || now - s->tracer_ns > TRACER_NS) {
+		s->tracer_ns = now;
+		if (!mt_proc_status_read(getpid(), &self))
+			s->tracer.rss = self.vm_rss;
+		s->tracer.prog_ns = mt_progs_ns(&s->progs);
+	}
+	snap->tracer = s->tracer;
 	snap->tracer.cpu_ns = mt_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-	if (!mt_proc_status_read(getpid(), &self))
-		snap->tracer.rss = self.vm_rss;
-	snap->tracer.map_bytes = s->progs.map_bytes;
+	snap->tracer.map_bytes = s->progs.map_bytes + s->slots.bytes;
 	snap->tracer.events = snap->flows.events;
-	snap->tracer.prog_ns = mt_progs_ns(&s->progs);
+}
+
+/* The allocators that it has called, or else the one that it would. */
+static void name_allocators(const struct mt_session *s, const struct mt_tracee *t,
+			    struct mt_snapshot *snap)
+{
+	const struct mt_alloc_found *found[MT_TARGET_FILES] = {t->found};
+	struct mt_target k;
+	size_t n = 0, len = 0;
+
+	if (mt_tracee_target(s, t, &k))
+		for (size_t i = 0; i < MT_TARGET_FILES && k.files[i]; i++)
+			found[n++] = mt_files_find(s, k.files[i]);
+	for (size_t i = 0; i < MT_TARGET_FILES && found[i] && len < sizeof(snap->allocator); i++)
+		len += (size_t)snprintf(snap->allocator + len, sizeof(snap->allocator) - len,
+					"%s%s%s%s", i ? ", " : "", found[i]->allocator->name,
+					found[i]->id.version[0] ? " " : "", found[i]->id.version);
 }
 
 static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struct mt_snapshot *snap)
@@ -207,9 +243,7 @@ static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struc
 	memcpy(snap->cgroup, t->cgroup, sizeof(snap->cgroup));
 	snap->runtime = "native";
 	if (!snap->flows.untraced)
-		snprintf(snap->allocator, sizeof(snap->allocator), "%s%s%s",
-			 t->found->allocator->name, t->found->id.version[0] ? " " : "",
-			 t->found->id.version);
+		name_allocators(s, t, snap);
 	snap->mode = "exact";
 	snap->sizes = "usable";
 	snap->since = t->since;
@@ -244,7 +278,7 @@ int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
 	if (i >= s->n)
 		return -EINVAL;
 	t = s->tracees[i];
-	ring_buffer__consume(s->life); /* what is of an old image is not to be shown */
+	mt_life_consume(s); /* what is of an old image is not to be shown */
 	snap = new_snapshot(t);
 	if (!snap)
 		return -ENOMEM;
@@ -258,6 +292,7 @@ int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
 	fill_identity(s, t, snap);
 	fill_tracer(s, snap);
 	mt_snapshot_derive(snap);
+	t->reported = t->ended;
 	*ret = TAKE_PTR(snap);
 	return 0;
 }

@@ -19,12 +19,16 @@
 struct mt_session;
 
 struct mt_session_opts {
-	size_t max_targets;   /* room in the maps; 0: 1 */
-	bool perf_uprobes;    /* perf-event uprobes even where multi links exist */
-	bool no_sleepable;    /* as a kernel without sleepable uprobe programs */
-	uint64_t smaps_ns;    /* how old a full smaps reading may be; 0: 10 s */
-	bool no_census;       /* levels of running processes count from the attach */
-	uint64_t max_stop_ns; /* the longest that a census may hold a target; 0: 250 ms */
+	size_t max_targets; /* room in the maps; 0: 1, or 16384 where others come by themselves */
+	bool follow;        /* children of the targets are targets */
+	bool all;           /* every process is */
+	bool perf_uprobes;  /* perf-event uprobes even where multi links exist */
+	bool no_sleepable;  /* as a kernel without sleepable uprobe programs */
+	uint64_t smaps_ns;  /* how old a full smaps reading may be; 0: 10 s */
+	bool no_census;     /* levels of running processes count from the attach */
+	/* The longest that a census, or an allocator that is new here, may hold a target; 0: 250 ms
+	 */
+	uint64_t max_stop_ns;
 };
 
 /*
@@ -41,9 +45,16 @@ void mt_session_free(struct mt_session **s);
  */
 int mt_session_add(struct mt_session *s, pid_t pid, enum mt_since since);
 
+/*
+ * Attaches to every process that runs, but those that memtrace may not or cannot
+ * trace. Those that come later are followed. Censuses are taken one by one in
+ * mt_session_service. 0 or -errno, with one line logged.
+ */
+int mt_session_add_all(struct mt_session *s);
+
 /* Readable when mt_session_service has something to do. Owned by the session. */
 int mt_session_fd(const struct mt_session *s);
-/* Handles exits and execs. 0 or -errno. */
+/* Follows forks, execs, exits and new files. Targets may be added, at the end. 0 or -errno. */
 int mt_session_service(struct mt_session *s);
 
 /* Which target a pid is. -ESRCH: none. */
@@ -67,10 +78,12 @@ int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
 int mt_session_audit(struct mt_session *s, size_t i);
 /* What the census at the attach came to. Owned by the session. */
 const struct mt_census *mt_session_census(const struct mt_session *s, size_t i);
+/* Drops the targets that have ended and whose snapshot was taken since; others move up. */
+void mt_session_forget_ended(struct mt_session *s);
 /* True once target i has ended. */
 bool mt_session_ended(const struct mt_session *s, size_t i);
 
-/* For -v and doctor: what was attached. Owned by the session. */
+/* What was attached first; NULL: nothing yet. Owned by the session. */
 const struct mt_alloc_found *mt_session_allocator(const struct mt_session *s, size_t i);
 /* "uprobe_multi" or "perf events". */
 const char *mt_session_method(const struct mt_session *s);

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Every process of the machine: those that run when the trace begins. */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/writer.h"
+#include "session/internal.h"
+#include "sys/procfs.h"
+
+static bool same_program(pid_t pid)
+{
+	struct stat ours, theirs;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	return !stat("/proc/self/exe", &ours) && !stat(path, &theirs) &&
+	       ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+}
+
+/* Why a process is left alone, or NULL. */
+static const char *excluded(const struct mt_session *s, const struct mt_proc_status *st, pid_t pid)
+{
+	bool kills = false;
+
+	if (pid == getpid() || pid == s->keeper.pid)
+		return "it is memtrace itself";
+	if (same_program(pid))
+		return "it is another memtrace";
+	if (!st->has_mm)
+		return st->state == 'Z' ? "it has ended" : "a kernel thread";
+	if (st->seccomp && !mt_kernel_seccomp_kills(&kills) && kills)
+		return "it has a seccomp filter, and this kernel would kill it at a return probe";
+	return NULL;
+}
+
+static void say_excluded(const struct mt_proc_status *st, pid_t pid, const char *why)
+{
+	_cleanup_writer_ struct mt_writer w = {0};
+
+	mt_write_escaped(&w, st->comm);
+	mt_info("not traced: pid %d (%s): %s", pid, w.len ? w.buf : "?", why);
+}
+
+/* 1: entered; 0: not. */
+static int enter(struct mt_session *s, pid_t pid, bool first)
+{
+	MT_CLEANUP(mt_tracee_free) struct mt_tracee *t = NULL;
+	struct mt_tracee *adopted;
+	struct mt_proc_status st;
+	const char *why;
+	int r;
+
+	if (mt_tracee_find(s, pid) || mt_proc_status_read(pid, &st))
+		return 0;
+	why = excluded(s, &st, pid);
+	if (why) {
+		if (first && st.state != 'Z')
+			say_excluded(&st, pid, why);
+		return 0;
+	}
+	r = mt_tracee_new(pid, &t);
+	if (r)
+		return r;
+	t->since = MT_SINCE_ATTACH;
+	t->flags = MT_TARGET_FOLLOW;
+	t->wants_census = !s->opts.no_census;
+	if (mt_tracee_describe(t))
+		return 0;
+	r = mt_slots_take(&s->slots, &t->slot);
+	if (r)
+		return mt_err_r(r, "no room for more processes: pid %d", pid);
+	adopted = t;
+	r = mt_tracee_adopt(s, &t);
+	if (!r)
+		r = mt_tracee_enter(s, adopted);
+	return r ? r : 1;
+}
+
+/* One pass over /proc; how many were entered, or -errno. */
+static int pass(struct mt_session *s, bool first)
+{
+	DIR *dir = opendir("/proc");
+	const struct dirent *e;
+	int n = 0, r = 0;
+
+	if (!dir)
+		return mt_err_r(-errno, "cannot read /proc: %s", strerror(errno));
+	while (r >= 0 && (e = readdir(dir))) {
+		if (!isdigit((unsigned char)e->d_name[0]))
+			continue;
+		r = enter(s, (pid_t)atoi(e->d_name), first);
+		n += r > 0;
+		mt_life_consume(s);
+	}
+	closedir(dir);
+	return r < 0 ? r : n;
+}
+
+/* A process that is forked by one not entered yet is found by the next pass. */
+#define PASSES_MAX 10
+
+int mt_session_add_all(struct mt_session *s)
+{
+	int r = 1;
+
+	for (int i = 0; i < PASSES_MAX && r > 0; i++)
+		r = pass(s, i == 0);
+	if (r < 0)
+		return r;
+	r = mt_files_scan(s, -1);
+	mt_life_arm(s, 1);
+	return r;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Files whose code the targets map: each is looked at once, and probed if it has
+ * an allocator. With -p its probes are for one process alone, else for all.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "memtrace.skel.h"
+#include "session/internal.h"
+#include "sys/procfs.h"
+
+const struct mt_alloc_found *mt_files_find(const struct mt_session *s, uint32_t id)
+{
+	for (size_t i = 0; i < s->n_probed; i++)
+		if (s->probed[i].id == id)
+			return s->probed[i].found;
+	return NULL;
+}
+
+/* How the blocks of the file are sized, before its first probe asks. */
+static int enter_file(struct mt_session *s, uint32_t id, const struct mt_alloc_found *found)
+{
+	struct mt_file f = {
+		.layout = (uint32_t)found->id.layout,
+		.text_lo = found->text_lo,
+		.text_len = found->text_hi - found->text_lo,
+	};
+
+	memcpy(f.p, found->id.params, sizeof(f.p));
+	return bpf_map__update_elem(s->progs.skel->maps.mt_files, &id, sizeof(id), &f, sizeof(f),
+				    BPF_ANY);
+}
+
+/* An id that no probe bears; 0 if all are taken. */
+static uint32_t new_id(struct mt_session *s)
+{
+	for (uint32_t tries = 1; tries < MT_FILES_MAX; tries++) {
+		s->last_file_id = s->last_file_id % (MT_FILES_MAX - 1) + 1;
+		if (!mt_files_find(s, s->last_file_id))
+			return s->last_file_id;
+	}
+	return 0;
+}
+
+static int attach(struct mt_session *s, const struct mt_probed *p)
+{
+	const struct mt_alloc_found *f = p->found;
+	int r = enter_file(s, p->id, f);
+
+	if (!r)
+		r = mt_keeper_attach(&s->keeper, p->id, p->tgid ? p->tgid : -1, f);
+	if (!r || (p->tgid && (r == -ESRCH || kill(p->tgid, 0))))
+		return r ? -ESRCH : 0;
+	if (p->tgid)
+		return mt_err_r(r, "cannot probe %s of pid %d: %s; see memtrace doctor -p %d",
+				f->path, p->tgid, strerror(-r), p->tgid);
+	return mt_err_r(r, "cannot probe %s: %s", f->path, strerror(-r));
+}
+
+/* Probes a file and keeps it. *found is taken. */
+static int add(struct mt_session *s, const struct mt_file_key *key, struct mt_alloc_found **found,
+	       uint32_t *id)
+{
+	struct mt_probed p = {.id = new_id(s), .tgid = (pid_t)key->tgid, .moved = key->moved};
+	struct mt_probed *v = reallocarray(s->probed, s->n_probed + 1, sizeof(*v));
+	int r;
+
+	if (!v)
+		return -ENOMEM;
+	s->probed = v;
+	if (!p.id)
+		return mt_err_r(-ENOSPC, "too many files with allocators");
+	p.found = *found;
+	r = attach(s, &p);
+	if (r)
+		return r;
+	*found = NULL;
+	*id = p.id;
+	s->probed[s->n_probed++] = p;
+	return 0;
+}
+
+/* Of those that serve the same processes, the one that is this very file. */
+static const struct mt_probed *same_file(const struct mt_session *s, const struct mt_file_key *key,
+					 const struct mt_alloc_found *found)
+{
+	for (size_t i = 0; i < s->n_probed; i++) {
+		const struct mt_probed *p = &s->probed[i];
+
+		if (p->tgid == (pid_t)key->tgid && p->moved == key->moved &&
+		    p->found->dev == found->dev && p->found->inode == found->inode)
+			return p;
+	}
+	return NULL;
+}
+
+/* The mapping with the address, with its path: maps must outlive it. */
+static const struct mt_mapping *mapping_at(pid_t pid, uint64_t addr, struct mt_maps **maps)
+{
+	if (!*maps && mt_maps_read(pid, maps))
+		return NULL;
+	return mt_maps_find(*maps, addr);
+}
+
+/*
+ * Looks at a file that pid has mapped at addr. *id: of its probes, 0 if it has no
+ * allocator. 0 or -errno: it could not be looked at, or not be probed.
+ */
+static int learn(struct mt_session *s, pid_t pid, uint64_t addr, const struct mt_file_key *key,
+		 struct mt_maps **maps, uint32_t *id)
+{
+	struct bpf_map *known = s->progs.skel->maps.mt_known;
+	_cleanup_free_ struct mt_alloc_found *found = NULL;
+	const struct mt_probed *same;
+	const struct mt_mapping *m;
+	int r;
+
+	*id = 0;
+	if (!bpf_map__lookup_elem(known, key, sizeof(*key), id, sizeof(*id), 0))
+		return 0;
+	m = mapping_at(pid, addr, maps);
+	if (!m)
+		return -ESRCH;
+	r = mt_alloc_inspect_file(pid, m, &found);
+	if (r == -ESRCH || r == -ENOMEM)
+		return r;
+	if (!r) {
+		same = same_file(s, key, found);
+		*id = same ? same->id : 0;
+	}
+	if (!r && !*id) {
+		r = add(s, key, &found, id);
+		if (r)
+			return r;
+	}
+	bpf_map__update_elem(known, key, sizeof(*key), id, sizeof(*id), BPF_ANY);
+	return 0;
+}
+
+/* libc comes last: what takes its place is more telling. */
+static bool is_libc(const struct mt_alloc_found *f)
+{
+	return f->allocator == &mt_alloc_glibc;
+}
+
+static void note(struct mt_session *s, struct mt_tracee *t, uint32_t id)
+{
+	const struct mt_alloc_found *f = id ? mt_files_find(s, id) : NULL;
+
+	if (!f)
+		return;
+	t->learned++;
+	if (!t->found || (is_libc(t->found) && !is_libc(f)))
+		t->found = f;
+}
+
+static void set_scope(const struct mt_session *s, const struct mt_tracee *t,
+		      struct mt_file_key *key)
+{
+	struct mt_target k;
+
+	if (t->flags & MT_TARGET_FOLLOW)
+		return;
+	key->tgid = (uint32_t)t->pid;
+	if (mt_tracee_target(s, t, &k))
+		key->moved = k.moved;
+}
+
+int mt_files_scan(struct mt_session *s, pid_t pid)
+{
+	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
+	_cleanup_free_ struct mt_code *v = NULL;
+	struct mt_tracee *t = NULL;
+	size_t n = 0;
+	int r = mt_code_list(s, pid, &v, &n), first = 0;
+
+	if (r)
+		return mt_err_r(r, "cannot list what processes have mapped: %s", strerror(-r));
+	for (size_t i = 0; i < n; i++) {
+		uint32_t id;
+
+		if (pid > 0 && v[i].tgid != (uint32_t)pid)
+			continue;
+		if (i == 0 || v[i].tgid != v[i - 1].tgid || !t) {
+			mt_maps_free(&maps);
+			t = mt_tracee_find(s, (pid_t)v[i].tgid);
+			/* threads wait in the kernel for what they have mapped meanwhile */
+			mt_life_consume(s);
+		}
+		if (!t || t->ended)
+			continue;
+		set_scope(s, t, &v[i].key);
+		r = learn(s, t->pid, v[i].start, &v[i].key, &maps, &id);
+		if (r && !first && r != -ESRCH)
+			first = r;
+		if (!r)
+			note(s, t, id);
+	}
+	return first;
+}
+
+static void release(struct mt_session *s, uint32_t tid)
+{
+	struct mt_hold_key key = {.tid = tid};
+	uint32_t one = 1;
+
+	bpf_map__update_elem(s->progs.skel->maps.mt_released, &tid, sizeof(tid), &one, sizeof(one),
+			     BPF_ANY);
+	for (; key.round < MT_HOLD_ROUNDS; key.round++)
+		bpf_map__delete_elem(s->progs.skel->maps.mt_holds, &key, sizeof(key), 0);
+}
+
+/* It was not held until its probes stood: what it did before has gone by. */
+static void came_late(struct mt_session *s, struct mt_tracee *t)
+{
+	t->since = MT_SINCE_ATTACH;
+	if (s->opts.no_census)
+		return;
+	t->wants_census = true;
+	mt_life_arm(s, 1);
+}
+
+void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct mt_life *l)
+{
+	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
+	uint32_t before = t->learned, id = 0;
+
+	if (!l->key.ino)
+		mt_files_scan(s, t->pid);
+	else if (!learn(s, t->pid, l->addr, &l->key, &maps, &id))
+		note(s, t, id);
+	if (t->learned != before &&
+	    (!l->held || mt_clock_ns(CLOCK_MONOTONIC) - l->time >= s->opts.max_stop_ns))
+		came_late(s, t);
+	if (l->held)
+		release(s, l->tid);
+}
+
+void mt_files_forget(struct mt_session *s, pid_t tgid)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_probed; i++) {
+		struct mt_probed *p = &s->probed[i];
+
+		if (p->tgid != tgid) {
+			s->probed[n++] = *p;
+			continue;
+		}
+		mt_keeper_detach(&s->keeper, p->id);
+		free(p->found);
+	}
+	s->n_probed = n;
+}
+
+void mt_files_close(struct mt_session *s)
+{
+	for (size_t i = 0; i < s->n_probed; i++)
+		free(s->probed[i].found);
+	free(s->probed);
+}
