@@ -60,12 +60,19 @@ static bool cut_end(struct part *p, const char *suffix)
 	return true;
 }
 
+static int hex(char c)
+{
+	const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
 static bool is_id(struct part p)
 {
 	if (p.n != MT_CONTAINER_ID_LEN)
 		return false;
 	for (size_t i = 0; i < p.n; i++)
-		if (!memchr("0123456789abcdef", p.s[i], 16))
+		if (hex(p.s[i]) < 0)
 			return false;
 	return true;
 }
@@ -111,13 +118,6 @@ static bool copy_name(struct part p, char *buf, size_t size)
 		if (!p.s[i] || !name_char(p.s[i]))
 			return false;
 	return p.n && copy(p, buf, size);
-}
-
-static int hex(char c)
-{
-	const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c) : NULL;
-
-	return at ? (int)(at - digits) : -1;
 }
 
 /* systemd writes what may not stand in a unit's name, "-" too, as \xHH. */
