@@ -101,7 +101,8 @@ def cgroup_mount():
 
 
 class Cgroup:
-    """A cgroup for the case; path as in /proc/PID/cgroup."""
+    """A cgroup for the case, made before what is put into it; path as in
+    /proc/PID/cgroup. One that an interrupted run left is taken over."""
 
     def __init__(self, path):
         self.path = path
@@ -109,7 +110,9 @@ class Cgroup:
         self.made = []
         at_exit(self.remove)
         try:
-            self.make(self.dir)
+            self.make(os.path.dirname(self.dir))
+            os.makedirs(self.dir, exist_ok=True)
+            self.made.append(self.dir)
         except OSError as e:
             raise Skip(f"no cgroup can be made: {e}") from e
 

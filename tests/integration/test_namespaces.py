@@ -5,10 +5,12 @@ their cgroups say they are in."""
 import json
 import os
 import shutil
+import signal
 
 import namespaces
 from census import LOADERS
-from harness import (Tracer, attach, case, cases, check, compare, equal, final, memtrace, target)
+from harness import (Skip, Tracer, attach, case, cases, check, compare, equal, final, memtrace,
+                     target)
 from namespaces import Cgroup, Inside, make_root, overlay
 
 ID = "0123456789abcdef" * 4
@@ -149,3 +151,76 @@ def cgroup_that_vanishes():
     check(not os.path.exists(group.dir), "the cgroup is still there")
     t.step()
     compare(final(tracer), t.truth() - before)
+
+
+def trace_all(*args):
+    """memtrace -a, which counts from its start on."""
+    if "unknown option" in memtrace("-a", "-h")[2]:
+        raise Skip("this memtrace has no -a")
+    return Tracer("-q", "-a", "-f", "json", "-i", "1h", "--no-census", *args)
+
+
+def moment(tracer, *targets):
+    """The next snapshot of each of them."""
+    found = {}
+    while len(found) < len(targets):
+        snap = tracer.object()
+        if snap["pid"] in {t.pid for t in targets}:
+            check(snap["pid"] not in found, f"pid {snap['pid']} is told of twice")
+            found[snap["pid"]] = snap
+    return [found[t.pid] for t in targets]
+
+
+def steps_of_all(tracer, *targets):
+    """Each of them exact, among all others."""
+    moment(tracer, *targets)
+    before = [t.truth() for t in targets]
+    for _ in range(2):
+        for t in targets:
+            t.step()
+        tracer.p.send_signal(signal.SIGUSR1)
+        for t, b, snap in zip(targets, before, moment(tracer, *targets)):
+            compare(snap, t.truth() - b)
+
+
+@cases(**{libc: libc for libc in LOADERS})
+def all_inside(libc):
+    t = Inside(make_root("root", libc, THREADS), THREADS, "exits")
+    steps_of_all(trace_all(), t)
+
+
+@case
+def all_overlays():
+    """One probed inode under two device numbers: nothing counts twice."""
+    lower = make_root("lower", libc_of_another(), THREADS)
+    ts = [Inside(overlay(name, lower), THREADS, "exits") for name in ("a", "b")]
+    steps_of_all(trace_all(), *ts)
+
+
+@case
+def all_started_later():
+    """A container that starts under the trace is counted from its first block."""
+    tracer = trace_all()
+    tracer.object()
+    t = Inside(make_root("root", libc_of_another(), THREADS), THREADS, "exits")
+    t.step()
+    tracer.p.send_signal(signal.SIGUSR1)
+    snap, = moment(tracer, t)
+    compare(snap, t.truth())
+    equal(snap["since"], "start", "since")
+
+
+@cases(comm=["-n", "census_threads"], cgroup=["-g", "/mt-test.slice"],
+       mounted=["-g", "{mount}/mt-test.slice/"], container=["-C", ID[:12]],
+       together=["-n", "sh,census_threads", "-g", "/mt-test.slice", "-C", ID])
+def all_narrowed(options):
+    """Those of them alone that fit; another process like it is in another container."""
+    groups = [Cgroup(f"/mt-test.slice/docker-{i}.scope") for i in (ID, ID[::-1])]
+    ts = [Inside(make_root(name, "own", THREADS), THREADS, "exits") for name in ("a", "b")]
+    for t, group in zip(ts, groups):
+        group.add(t.pid)
+    mount = namespaces.cgroup_mount()
+    tracer = trace_all(*(o.format(mount=mount) for o in options), "-c", "1")
+    seen = sorted(s["pid"] for s in map(json.loads, tracer.wait()) if "processes" not in s)
+    both = options[0] in ("-n", "-g") and "-C" not in options
+    equal(seen, sorted(t.pid for t in (ts if both else ts[:1])), "pids")
