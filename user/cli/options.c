@@ -11,6 +11,7 @@
 
 #include "base/writer.h"
 #include "cli/cli.h"
+#include "target/select.h"
 
 #define NAME_MAX_LEN 64      /* longer words are compared with nothing */
 #define PID_LIMIT    4194304 /* the kernel's PID_MAX_LIMIT on 64-bit machines */
@@ -275,10 +276,40 @@ static int set_pids(const struct mt_opt *o, const char *label, const char *s, vo
 	}
 }
 
+static int set_select(enum mt_select_kind kind, const char *label, const char *s, void *dst)
+{
+	const char *why = NULL;
+	char q[QUOTE_SIZE];
+
+	if (!mt_select_add(dst, kind, s, &why))
+		return 0;
+	return fail("%s '%s': %s", label, mt_quote(q, sizeof(q), s), why);
+}
+
+static int set_comms(const struct mt_opt *o, const char *label, const char *s, void *dst)
+{
+	(void)o;
+	return set_select(MT_SELECT_COMM, label, s, dst);
+}
+
+static int set_cgroup(const struct mt_opt *o, const char *label, const char *s, void *dst)
+{
+	(void)o;
+	return set_select(MT_SELECT_CGROUP, label, s, dst);
+}
+
+static int set_containers(const struct mt_opt *o, const char *label, const char *s, void *dst)
+{
+	(void)o;
+	return set_select(MT_SELECT_CONTAINER, label, s, dst);
+}
+
 static const set_fn setters[] = {
-	[MT_OPT_STRING] = set_string,     [MT_OPT_U64] = set_u64,
-	[MT_OPT_DURATION] = set_duration, [MT_OPT_UNIT] = set_unit,
-	[MT_OPT_CHOICE] = set_choice,     [MT_OPT_PIDS] = set_pids,
+	[MT_OPT_STRING] = set_string,         [MT_OPT_U64] = set_u64,
+	[MT_OPT_DURATION] = set_duration,     [MT_OPT_UNIT] = set_unit,
+	[MT_OPT_CHOICE] = set_choice,         [MT_OPT_PIDS] = set_pids,
+	[MT_OPT_COMMS] = set_comms,           [MT_OPT_CGROUP] = set_cgroup,
+	[MT_OPT_CONTAINERS] = set_containers,
 };
 
 struct parser {

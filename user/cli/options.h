@@ -26,6 +26,10 @@ enum mt_opt_type {
 	MT_OPT_UNIT,     /* enum mt_unit */
 	MT_OPT_CHOICE,   /* const char *, one of choices */
 	MT_OPT_PIDS,     /* struct mt_pid_list, "1,2"; appends, duplicates dropped */
+	/* One struct mt_select for the three of them; mt_select_fini() it. All append. */
+	MT_OPT_COMMS,      /* "NAME,NAME" */
+	MT_OPT_CGROUP,     /* "/PATH" */
+	MT_OPT_CONTAINERS, /* "ID,ID" */
 };
 
 struct mt_opt {

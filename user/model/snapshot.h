@@ -61,6 +61,7 @@ struct mt_snapshot {
 	uint64_t seq;
 	bool final; /* the target has ended or the trace has */
 	/* who */
+	uint64_t processes; /* 0: one process; else the total of so many, see total.h */
 	pid_t pid;
 	uint64_t start_time; /* clock ticks since boot */
 	char comm[64];

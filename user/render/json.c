@@ -24,6 +24,8 @@ static void write_who(struct mt_json *j, const struct mt_snapshot *s)
 	mt_json_i64(j, "pid", s->pid);
 	mt_json_u64(j, "start_time", s->start_time);
 	mt_json_string(j, "comm", s->comm);
+	if (s->processes)
+		mt_json_u64(j, "processes", s->processes);
 	mt_json_string(j, "exe", s->exe);
 	mt_json_string(j, "cgroup", s->cgroup);
 	mt_json_string(j, "container", s->container[0] ? s->container : NULL);
@@ -89,7 +91,10 @@ static void write_vm(struct mt_json *j, const struct mt_snapshot *s)
 	mt_json_u64(j, "shared", vm->shared);
 	mt_json_u64(j, "data", vm->data);
 	mt_json_u64(j, "stack", vm->stack);
-	mt_json_u64(j, "cgroup_current", vm->cgroup_current);
+	if (s->processes && !s->cgroup[0])
+		mt_json_null(j, "cgroup_current"); /* of several there is none */
+	else
+		mt_json_u64(j, "cgroup_current", vm->cgroup_current);
 	mt_json_u64(j, "parts_age_ns", s->parts_age_ns);
 	for (unsigned int i = 0; i < MT_VM_CALLS; i++) {
 		const struct mt_vm_flow *f = &s->flows.vm[i];

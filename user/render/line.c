@@ -17,7 +17,9 @@ static void write_line(struct mt_writer *w, const struct mt_snapshot *s,
 	const struct memtrace_memstats *m = &s->memstats;
 	uint64_t lost = mt_flows_lost(&s->flows);
 
-	if (o->prefix) {
+	if (s->processes) {
+		mt_writef(w, "total[%" PRIu64 "]\t", s->processes);
+	} else if (o->prefix) {
 		mt_write_escaped(w, s->comm);
 		mt_writef(w, "[%d]\t", s->pid);
 	}

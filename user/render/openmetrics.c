@@ -116,6 +116,17 @@ static void write_tracer(struct mt_writer *w, const struct mt_tracer *t)
 	mt_write_str(w, "\n");
 }
 
+/*
+ * How many of the first snapshots are of processes. Totals are left out: whoever
+ * reads series adds them up, and would count everything twice.
+ */
+static size_t processes(const struct mt_snapshot *const *s, size_t n)
+{
+	while (n && s[n - 1]->processes)
+		n--;
+	return n;
+}
+
 static void snapshots(struct mt_writer *w, const struct mt_snapshot *const *s, size_t n,
 		      const struct mt_render_opts *o)
 {
@@ -123,6 +134,7 @@ static void snapshots(struct mt_writer *w, const struct mt_snapshot *const *s, s
 	static const char by_size_frees[] = "memstats_by_size_frees_total";
 
 	(void)o;
+	n = processes(s, n);
 	for (size_t i = 0; i < mt_fields_count; i++) {
 		if (mt_fields[i].metric_type != MT_METRIC_NONE)
 			write_field(w, &mt_fields[i], s, n);

@@ -20,8 +20,8 @@ struct mt_render_ops {
 	const char *name; /* as --format takes it */
 	bool document;    /* one whole document per moment (openmetrics), not a stream of records */
 	/*
-	 * Writes the n snapshots of one moment, one per target. Never fails but
-	 * through w->err.
+	 * Writes the n snapshots of one moment, one per target, and behind them
+	 * their total, if there is one. Never fails but through w->err.
 	 */
 	void (*snapshots)(struct mt_writer *w, const struct mt_snapshot *const *s, size_t n,
 			  const struct mt_render_opts *o);

@@ -2,6 +2,7 @@
 /* The whole MemStats of one snapshot for a person, 80 columns wide. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "model/field.h"
 #include "model/sizeclass.h"
@@ -27,6 +28,37 @@ void mt_render_heading(struct mt_writer *w, const struct mt_render_opts *o, cons
 	mt_writef(w, o->color ? "\033[1m%s\033[0m\n" : "%s\n", text);
 }
 
+static void write_name(struct mt_writer *w, const struct mt_snapshot *s)
+{
+	if (s->processes) {
+		mt_writef(w, "total of %" PRIu64 " process%s", s->processes,
+			  s->processes == 1 ? "" : "es");
+		return;
+	}
+	mt_write_escaped(w, s->comm);
+	mt_writef(w, "[%d]", s->pid);
+}
+
+/* A list of allocators has a line of its own. */
+static void write_what(struct mt_writer *w, const struct mt_snapshot *s)
+{
+	const char *name = s->allocator[0] ? s->allocator : "unknown";
+	bool list = strlen(name) > 28; /* as much as 80 columns have room for */
+
+	mt_writef(w, "runtime %s", s->runtime ? s->runtime : "unknown");
+	if (!list) {
+		mt_write_str(w, ", allocator ");
+		mt_write_escaped(w, name);
+	}
+	mt_writef(w, ", mode %s, %s sizes\n", s->mode ? s->mode : "unknown",
+		  s->sizes ? s->sizes : "unknown");
+	if (list) {
+		mt_write_str(w, "allocator ");
+		mt_write_escaped(w, name);
+		mt_write_str(w, "\n");
+	}
+}
+
 static void write_header(struct mt_writer *w, const struct mt_snapshot *s,
 			 const struct mt_render_opts *o)
 {
@@ -34,15 +66,11 @@ static void write_header(struct mt_writer *w, const struct mt_snapshot *s,
 	uint64_t lost = mt_flows_lost(&s->flows);
 
 	mt_write_str(w, o->color ? "\033[1m" : "");
-	mt_write_escaped(w, s->comm);
-	mt_writef(w, "[%d]", s->pid);
+	write_name(w, s);
 	mt_write_str(w, o->color ? "\033[0m" : "");
 	mt_writef(w, "  %.19sZ%s\n", mt_format_time(time, sizeof(time), s->time_ns),
 		  s->final ? ", final" : "");
-	mt_writef(w, "runtime %s, allocator ", s->runtime ? s->runtime : "unknown");
-	mt_write_escaped(w, s->allocator[0] ? s->allocator : "unknown");
-	mt_writef(w, ", mode %s, %s sizes\n", s->mode ? s->mode : "unknown",
-		  s->sizes ? s->sizes : "unknown");
+	write_what(w, s);
 	mt_writef(w, "levels since %s\n", since_texts[s->since]);
 	if (s->parts_age_ns)
 		mt_writef(
@@ -134,10 +162,14 @@ static void write_process(struct mt_writer *w, const struct mt_snapshot *s,
 		return;
 	}
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (s->processes && !s->cgroup[0] && !strcmp(rows[i].name, "cgroup"))
+			continue; /* of several there is no sum: they may lie in one another */
 		mt_format_bytes(bytes, sizeof(bytes), rows[i].bytes, o->unit);
 		mt_writef(w, "%-13s %20" PRIu64 " %11s\n", rows[i].name, rows[i].bytes,
 			  o->unit == MT_UNIT_B ? "" : bytes);
 	}
+	if (s->processes > 1)
+		mt_write_str(w, "Rss and Shared have a page once for each process that maps it\n");
 }
 
 static void write_calls(struct mt_writer *w, const struct mt_snapshot *s,
@@ -178,7 +210,9 @@ static void write_losses(struct mt_writer *w, const struct mt_snapshot *s,
 		{"failed_storage", f->failed_storage, "no room for a thread's frame"},
 		{"unreturned", f->unreturned, "entries whose return never came"},
 		{"unknown_free", f->unknown_free, "frees of unknown blocks"},
-		{"untraced", f->untraced, "1: runs an image that could not be traced"},
+		{"untraced", f->untraced,
+		 s->processes ? "processes with an image not to be traced"
+			      : "1: runs an image that could not be traced"},
 		{"failed", f->failed, "no loss: allocations that returned NULL"},
 		{"nested", f->nested, "no loss: calls inside another call"},
 		{"internal", f->internal, "no loss: the allocator's own calls"},

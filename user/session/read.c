@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "memtrace.skel.h"
 #include "session/internal.h"
+#include "sys/container.h"
 #include "sys/procfs.h"
 #include "sys/vm.h"
 
@@ -241,6 +242,7 @@ static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struc
 	memcpy(snap->comm, t->comm, sizeof(snap->comm));
 	memcpy(snap->exe, t->exe, sizeof(snap->exe));
 	memcpy(snap->cgroup, t->cgroup, sizeof(snap->cgroup));
+	mt_container_id(t->cgroup, snap->container, sizeof(snap->container));
 	snap->runtime = "native";
 	if (!snap->flows.untraced)
 		name_allocators(s, t, snap);

@@ -73,12 +73,27 @@ int mt_proc_cgroup_parse(const char *text, char *buf, size_t size, bool *v1)
 	return 0;
 }
 
-static int read_cgroup(pid_t pid, char *buf, size_t size, bool *v1)
+static int read_task(pid_t pid, pid_t tid, char *buf, size_t size, bool *v1)
 {
 	_cleanup_free_ char *text = NULL;
-	int r = mt_proc_read(pid, "cgroup", &text, NULL);
+	char name[64];
+	int r;
 
+	snprintf(name, sizeof(name), "task/%d/cgroup", (int)tid);
+	r = mt_proc_read(pid, tid == pid ? "cgroup" : name, &text, NULL);
 	return r ? r : mt_proc_cgroup_parse(text, buf, size, v1);
+}
+
+/* A first thread that has exited is in the root of v1, wherever the others are. */
+static int read_cgroup(pid_t pid, char *buf, size_t size, bool *v1)
+{
+	int r = read_task(pid, pid, buf, size, v1);
+	pid_t tid;
+
+	if (r || !*v1 || strcmp(buf, "/") != 0)
+		return r;
+	tid = mt_proc_live(pid);
+	return tid == pid ? 0 : read_task(pid, tid, buf, size, v1);
 }
 
 int mt_proc_cgroup(pid_t pid, char *buf, size_t size)
@@ -186,4 +201,62 @@ int mt_cgroup_current(pid_t pid, uint64_t *bytes)
 	if (r)
 		return r;
 	return sscanf(text, "%lu", bytes) == 1 ? 0 : -EBADMSG;
+}
+
+/* What follows the mount point in path, or NULL if it does not lie below it. */
+static const char *after_point(const char *path, const char *point)
+{
+	size_t n = strlen(point);
+
+	if (!n || strncmp(path, point, n) != 0 || (path[n] && path[n] != '/'))
+		return NULL;
+	return path + n;
+}
+
+/* Appends the components of path to buf. */
+static int append_path(const char *path, char *buf, size_t size)
+{
+	size_t len = strlen(buf);
+
+	while (*(path += strspn(path, "/"))) {
+		size_t n = strcspn(path, "/");
+
+		if ((n == 1 && path[0] == '.') || (n == 2 && path[0] == '.' && path[1] == '.'))
+			return -EINVAL;
+		if (len + n + 2 > size)
+			return -ENAMETOOLONG;
+		buf[len++] = '/';
+		memcpy(buf + len, path, n);
+		buf[len += n] = '\0';
+		path += n;
+	}
+	return 0;
+}
+
+int mt_cgroup_path(const char *given, char *buf, size_t size)
+{
+	static const struct mount none = {"/", "/sys/fs/cgroup"};
+	const struct mount *const mounts[] = {&memory_v1, &unified, &none};
+	const char *path = given, *root = "";
+	int r;
+
+	pthread_once(&mounts_once, find_mounts);
+	for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+		const char *rest = after_point(given, mounts[i]->point);
+
+		if (rest) {
+			path = rest;
+			root = mounts[i]->root;
+			break;
+		}
+	}
+	if (size < 2)
+		return -ENAMETOOLONG;
+	buf[0] = '\0';
+	r = append_path(root, buf, size);
+	if (!r)
+		r = append_path(path, buf, size);
+	if (!r && !buf[0])
+		snprintf(buf, size, "/");
+	return r;
 }

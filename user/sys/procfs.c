@@ -418,16 +418,14 @@ static int collect_tids(DIR *dir, pid_t **tids, size_t *n)
 	}
 }
 
-int mt_proc_tids(pid_t pid, pid_t **tids, size_t *n)
+/* -ESRCH where there is no such directory, or no number in it. */
+static int read_tids(const char *path, pid_t **tids, size_t *n)
 {
-	_cleanup_closedir_ DIR *dir = NULL;
+	_cleanup_closedir_ DIR *dir = opendir(path);
 	_cleanup_free_ pid_t *v = NULL;
 	size_t count = 0;
-	char path[64];
 	int r;
 
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	dir = opendir(path);
 	if (!dir)
 		return errno == ENOENT ? -ESRCH : -errno;
 	r = collect_tids(dir, &v, &count);
@@ -437,6 +435,34 @@ int mt_proc_tids(pid_t pid, pid_t **tids, size_t *n)
 		return -ESRCH;
 	*tids = TAKE_PTR(v);
 	*n = count;
+	return 0;
+}
+
+int mt_proc_tids(pid_t pid, pid_t **tids, size_t *n)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	return read_tids(path, tids, n);
+}
+
+int mt_proc_pids(pid_t **pids, size_t *n)
+{
+	return read_tids("/proc", pids, n);
+}
+
+int mt_proc_comm(pid_t pid, char *buf, size_t size)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t n = 0;
+	int r = mt_proc_read(pid, "comm", &text, &n);
+
+	if (r)
+		return r;
+	/* the kernel ends it; what stands before may be a newline, too */
+	if (n && text[n - 1] == '\n')
+		text[n - 1] = '\0';
+	snprintf(buf, size, "%s", text);
 	return 0;
 }
 

@@ -108,12 +108,22 @@ int mt_proc_read(pid_t pid, const char *name, char **ret, size_t *len);
 void mt_proc_cut_deleted(char *path, bool *deleted);
 /* All thread ids of a process; the caller frees *tids. */
 int mt_proc_tids(pid_t pid, pid_t **tids, size_t *n);
+/* The ids of all processes, kernel threads included, in no order; the caller frees *pids. */
+int mt_proc_pids(pid_t **pids, size_t *n);
+/* The name of the process, of at most 15 bytes, cut to fit. */
+int mt_proc_comm(pid_t pid, char *buf, size_t size);
 /* readlink of /proc/PID/exe into buf; " (deleted)" is cut. */
 int mt_proc_exe(pid_t pid, char *buf, size_t size);
 /* The cgroup path of the process, v2's if it has one with controllers, else v1 memory's. */
 int mt_proc_cgroup(pid_t pid, char *buf, size_t size);
 /* The same from the text of /proc/PID/cgroup; v1 says which of the two. -ENOENT: neither. */
 int mt_proc_cgroup_parse(const char *text, char *buf, size_t size, bool *v1);
+/*
+ * The path of a cgroup as /proc/PID/cgroup has it, from what a user gives: that, or
+ * the directory under the mount point of its hierarchy or under /sys/fs/cgroup.
+ * -EINVAL: it has "." or ".." in it; -ENAMETOOLONG.
+ */
+int mt_cgroup_path(const char *given, char *buf, size_t size);
 /* Bytes charged to that cgroup. -ENOENT: not visible from here, or the root of v2. */
 int mt_cgroup_current(pid_t pid, uint64_t *bytes);
 

@@ -9,9 +9,11 @@
 #include <cmocka.h>
 
 #include "capture.h"
+#include "target/select.h"
 
 struct config {
 	struct mt_pid_list pids;
+	struct mt_select select;
 	uint64_t interval, count;
 	const char *format, *output, *color;
 	enum mt_unit unit;
@@ -24,6 +26,10 @@ static const char *const colors[] = {"auto", "always", "never", NULL};
 #define AT(m) offsetof(struct config, m)
 static const struct mt_opt rows[] = {
 	{'p', "pid", MT_OPT_PIDS, "PID[,PID...]", AT(pids), NULL, "the targets; may be repeated"},
+	{'n', "comm", MT_OPT_COMMS, "NAME[,NAME...]", AT(select), NULL, "processes of that name"},
+	{'g', "cgroup", MT_OPT_CGROUP, "PATH", AT(select), NULL, "processes in that cgroup"},
+	{'C', "container", MT_OPT_CONTAINERS, "ID[,ID...]", AT(select), NULL,
+	 "processes in that container"},
 	{'i', "interval", MT_OPT_DURATION, "DURATION", AT(interval), NULL, "time between two"},
 	{'c', "count", MT_OPT_U64, "N", AT(count), NULL, "stop after N snapshots"},
 	{'f', "format", MT_OPT_CHOICE, "FORMAT", AT(format), formats, "one of"},
@@ -52,6 +58,7 @@ static void parse(struct parsed *p, const char *const *args)
 	static char name[] = "memtrace";
 
 	free(p->cfg.pids.v);
+	mt_select_fini(&p->cfg.select);
 	memset(p, 0, sizeof(*p));
 	p->argv[p->argc++] = name;
 	for (; *args; args++)
@@ -67,6 +74,7 @@ static void done(struct parsed *p)
 {
 	free(p->cfg.pids.v);
 	p->cfg.pids.v = NULL;
+	mt_select_fini(&p->cfg.select);
 }
 
 static void assert_pids(const struct parsed *p, size_t n, const pid_t *want)
@@ -111,6 +119,33 @@ static void pid_lists(void **state)
 	(void)state;
 	PARSE(&p, "-p", "3,1", "-p", "2", "--pid=1,4194304,3");
 	assert_pids(&p, 4, (pid_t[]){3, 1, 2, 4194304});
+	done(&p);
+}
+
+static void selections(void **state)
+{
+	struct parsed p = {0};
+
+	(void)state;
+	PARSE(&p, "-n", "bash,sh", "-g", "/a", "--comm=vi", "-C", "0123456789ab,web");
+	assert_string_equal(p.err.text, "");
+	assert_int_equal(p.r, 0);
+	assert_int_equal(p.cfg.select.by[MT_SELECT_COMM].n, 3);
+	assert_string_equal(p.cfg.select.by[MT_SELECT_COMM].v[2], "vi");
+	assert_int_equal(p.cfg.select.by[MT_SELECT_CGROUP].n, 1);
+	assert_int_equal(p.cfg.select.by[MT_SELECT_CONTAINER].n, 2);
+	assert_string_equal(p.cfg.select.by[MT_SELECT_CONTAINER].v[1], "web");
+	PARSE(&p, "-n", "sh,");
+	assert_int_equal(p.r, -EINVAL);
+	assert_string_equal(p.err.text, "memtrace: -n 'sh,': a name is missing\n");
+	PARSE(&p, "--container", "\033[2J");
+	assert_int_equal(p.r, -EINVAL);
+	assert_string_equal(p.err.text,
+			    "memtrace: --container '\\x1B[2J': not the id of a container: give "
+			    "the digits that its engine shows\n");
+	PARSE(&p, "-g", "");
+	assert_int_equal(p.r, -EINVAL);
+	assert_string_equal(p.err.text, "memtrace: -g '': nothing is given\n");
 	done(&p);
 }
 
@@ -327,17 +362,12 @@ static void help_fits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(spellings),
-		cmocka_unit_test(pid_lists),
-		cmocka_unit_test(operands_between_options),
-		cmocka_unit_test(dashdash),
-		cmocka_unit_test(one_line_errors),
-		cmocka_unit_test(overlong_words),
-		cmocka_unit_test(quote_cuts),
-		cmocka_unit_test(nearest),
-		cmocka_unit_test(operands),
-		cmocka_unit_test(color),
-		cmocka_unit_test(help_fits),
+		cmocka_unit_test(spellings),      cmocka_unit_test(pid_lists),
+		cmocka_unit_test(selections),     cmocka_unit_test(operands_between_options),
+		cmocka_unit_test(dashdash),       cmocka_unit_test(one_line_errors),
+		cmocka_unit_test(overlong_words), cmocka_unit_test(quote_cuts),
+		cmocka_unit_test(nearest),        cmocka_unit_test(operands),
+		cmocka_unit_test(color),          cmocka_unit_test(help_fits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
