@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* memtrace -p PID and memtrace -- COMMAND: attach, print, report the end. */
+/* memtrace -p PID, -a and -- COMMAND: attach, print, report the end. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,15 +19,19 @@
 #include "cli/events.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "model/total.h"
 #include "render/render.h"
 #include "session/session.h"
 #include "sys/caps.h"
 #include "target/launch.h"
+#include "target/select.h"
 
 #define UNIT_NOT_GIVEN ((enum mt_unit)99)
 
 struct config {
 	struct mt_pid_list pids;
+	bool all, follow, no_follow;
+	struct mt_select select;
 	uint64_t interval_ns, count, duration_ns;
 	const char *format, *output, *color;
 	enum mt_unit unit;
@@ -41,6 +45,17 @@ static const char *format_choices[16]; /* the names in mt_render_all */
 #define AT(member) offsetof(struct config, member)
 static const struct mt_opt options[] = {
 	{'p', "pid", MT_OPT_PIDS, "PID[,PID...]", AT(pids), NULL, "the targets; may be repeated"},
+	{'a', "all", MT_OPT_FLAG, NULL, AT(all), NULL,
+	 "every process, those started later included"},
+	{'n', "comm", MT_OPT_COMMS, "NAME[,NAME...]", AT(select), NULL,
+	 "processes of that name; with -a only these are shown"},
+	{'g', "cgroup", MT_OPT_CGROUP, "PATH", AT(select), NULL,
+	 "processes in that cgroup or below; with -a only these are shown"},
+	{'C', "container", MT_OPT_CONTAINERS, "ID[,ID...]", AT(select), NULL,
+	 "processes of that container; with -a only these are shown"},
+	{'F', "follow", MT_OPT_FLAG, NULL, AT(follow), NULL,
+	 "children too, which is the default with a COMMAND"},
+	{0, "no-follow", MT_OPT_FLAG, NULL, AT(no_follow), NULL, "COMMAND alone"},
 	{'i', "interval", MT_OPT_DURATION, "DURATION", AT(interval_ns), NULL,
 	 "time between snapshots: 500ms, 2s, 1m; a bare number is seconds; default 1"},
 	{'c', "count", MT_OPT_U64, "N", AT(count), NULL, "stop after N snapshots"},
@@ -72,6 +87,7 @@ static const struct mt_opt options[] = {
 
 struct trace {
 	struct config cfg;
+	struct mt_session_opts opts;
 	struct mt_session *session;
 	const struct mt_render_ops *format;
 	struct mt_output *out;   /* in that format */
@@ -81,7 +97,8 @@ struct trace {
 	bool held;   /* it has not been let go yet */
 	uint64_t taken;
 	bool lost, drifted, unaudited;
-	bool *reported; /* per target: its final snapshot is out */
+	bool crowd; /* more than one target was seen */
+	struct mt_total total; /* of the targets that have had their last snapshot */
 };
 
 static enum mt_log_level log_level = MT_LOG_WARN;
@@ -101,6 +118,7 @@ static int usage_error(const char *msg)
 static void print_help(void)
 {
 	printf("Usage: memtrace [OPTIONS] -p PID[,PID...] [INTERVAL [COUNT]]\n"
+	       "       memtrace [OPTIONS] -a [INTERVAL [COUNT]]\n"
 	       "       memtrace [OPTIONS] -- COMMAND [ARG...]\n"
 	       "       memtrace census -p PID[,PID...]\n"
 	       "       memtrace doctor [-p PID]\n"
@@ -172,12 +190,29 @@ static int open_outputs(struct trace *t, size_t targets)
 	return mt_output_new(NULL, &mt_render_table, &o, &t->table);
 }
 
-static void free_snapshots(struct mt_snapshot **v, size_t n)
+/* The snapshots of one moment. */
+struct moment {
+	struct mt_snapshot **v;
+	const struct mt_snapshot **shown; /* the same, in the order of output */
+	size_t n;
+};
+
+static void moment_fini(struct moment *m)
 {
-	for (size_t i = 0; i < n; i++)
-		free(v[i]);
-	free(v);
+	for (size_t i = 0; i < m->n; i++)
+		free(m->v[i]);
+	free(m->v);
+	free(m->shown);
 }
+
+static int moment_init(struct moment *m, size_t n)
+{
+	m->v = calloc(n + 1, sizeof(struct mt_snapshot *));
+	m->shown = calloc(n + 1, sizeof(struct mt_snapshot *));
+	return m->v && m->shown ? 0 : -ENOMEM;
+}
+
+#define _cleanup_moment_ __attribute__((cleanup(moment_fini)))
 
 /* An audit that was asked for and could not be made proves nothing. */
 static void check_audit(struct trace *t, const struct mt_snapshot *s)
@@ -188,44 +223,117 @@ static void check_audit(struct trace *t, const struct mt_snapshot *s)
 	t->unaudited = t->unaudited || !t->child;
 }
 
+/* True if others may come that were not named: then there is a total. */
+static bool many(const struct trace *t)
+{
+	return t->opts.follow || t->opts.all;
+}
+
+/* What is shown: with -a not what has no allocator, and what was not asked for. */
+static bool is_shown(const struct trace *t, const struct mt_snapshot *s)
+{
+	if (!t->opts.all)
+		return true;
+	return s->allocator[0] && mt_select_matches(&t->cfg.select, s->comm, s->cgroup, s->container);
+}
+
+static int take_one(struct trace *t, size_t i, enum mt_vm_depth depth, bool final, bool audit,
+		    struct moment *m)
+{
+	struct mt_snapshot *s;
+	int r = audit && t->cfg.audit ? mt_session_audit(t->session, i) : 0;
+
+	if (!r)
+		r = mt_session_snapshot(t->session, i, depth, &s);
+	if (r)
+		return r;
+	if (!is_shown(t, s)) {
+		free(s);
+		return 0;
+	}
+	m->v[m->n++] = s;
+	s->final = s->final || final;
+	if (s->final && many(t))
+		mt_total_add(&t->total, s);
+	t->lost = t->lost || mt_flows_lost(&s->flows);
+	t->drifted = t->drifted || mt_audit_drifted(&s->audit);
+	check_audit(t, s);
+	return 0;
+}
+
+static int put(struct trace *t, struct mt_output *out, struct moment *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		m->shown[i] = m->v[i];
+	if (t->opts.all)
+		mt_snapshot_sort(m->shown, m->n);
+	if (many(t) && mt_session_count(t->session) > 1)
+		t->crowd = true;
+	if (t->crowd)
+		mt_output_prefix(out);
+	return mt_output_put(out, m->shown, m->n);
+}
+
 /*
- * One moment: a snapshot of every target that has not had its last. 0, -EPIPE
- * when nobody reads any more, or -errno.
+ * One moment: a snapshot of every target, and the last one of those that have
+ * ended. 0, -EPIPE when nobody reads any more, or -errno.
  */
 static int take(struct trace *t, bool final, bool audit)
 {
-	size_t all = mt_session_count(t->session), n = 0;
-	struct mt_snapshot **v = calloc(all, sizeof(struct mt_snapshot *));
-	enum mt_vm_depth depth = final || !t->taken       ? MT_VM_FULL
+	const size_t all = mt_session_count(t->session);
+	enum mt_vm_depth depth = t->opts.all              ? MT_VM_STATUS
+				 : final || !t->taken     ? MT_VM_FULL
 				 : t->format->totals_only ? MT_VM_STATUS
 							  : MT_VM_PARTS;
-	int r = v ? 0 : -ENOMEM;
+	_cleanup_moment_ struct moment m = {0};
+	int r = moment_init(&m, all);
 
-	for (size_t i = 0; i < all && !r; i++) {
-		bool ended = mt_session_ended(t->session, i);
-
-		if (t->reported[i])
-			continue;
-		if (audit && t->cfg.audit)
-			r = mt_session_audit(t->session, i);
-		if (!r)
-			r = mt_session_snapshot(t->session, i, depth, &v[n]);
-		if (r)
-			break;
-		v[n]->final = final || ended;
-		t->reported[i] = v[n]->final;
-		t->lost = t->lost || mt_flows_lost(&v[n]->flows);
-		t->drifted = t->drifted || mt_audit_drifted(&v[n]->audit);
-		check_audit(t, v[n]);
-		n++;
-	}
-	if (!r && n)
-		r = mt_output_put(t->out, (const struct mt_snapshot *const *)v, n);
-	if (!r && n && final && t->table)
-		r = mt_output_put(t->table, (const struct mt_snapshot *const *)v, n);
-	if (v)
-		free_snapshots(v, n);
+	for (size_t i = 0; i < all && !r; i++)
+		r = take_one(t, i, depth, final, audit, &m);
+	if (!r && m.n)
+		r = put(t, t->out, &m);
+	if (!r && m.n && final && t->table && t->total.sum.processes <= 1)
+		r = put(t, t->table, &m);
+	if (!final)
+		mt_session_forget_ended(t->session);
 	t->taken++;
+	return r;
+}
+
+/* Those that have ended have their last snapshot at once, where one document is not all. */
+static int take_ended(struct trace *t)
+{
+	_cleanup_moment_ struct moment m = {0};
+	size_t all = mt_session_count(t->session);
+	int r;
+
+	if (t->format->document || all == mt_session_alive(t->session))
+		return 0;
+	r = moment_init(&m, all);
+	for (size_t i = 0; i < all && !r; i++)
+		if (mt_session_ended(t->session, i))
+			r = take_one(t, i, MT_VM_STATUS, true, false, &m);
+	if (!r && m.n)
+		r = put(t, t->out, &m);
+	mt_session_forget_ended(t->session);
+	return r;
+}
+
+/* After the last snapshots: all of them as one, if there were several. */
+static int take_total(struct trace *t)
+{
+	_cleanup_free_ struct mt_snapshot *s = calloc(1, sizeof(*s));
+	const struct mt_snapshot *v[] = {s};
+	int r = 0;
+
+	if (!s)
+		return -ENOMEM;
+	if (t->total.sum.processes <= 1 || t->format->document)
+		return 0;
+	mt_total_snapshot(&t->total, s);
+	r = mt_output_put(t->out, v, 1);
+	if (!r && t->table)
+		r = mt_output_put(t->table, v, 1);
 	return r;
 }
 
@@ -257,6 +365,8 @@ static int loop(struct trace *t)
 		switch (ev) {
 		case MT_EVENT_SESSION:
 			r = mt_session_service(t->session);
+			if (!r && mt_session_alive(t->session))
+				r = take_ended(t);
 			break;
 		case MT_EVENT_STOP:
 			more = !stop_now(t);
@@ -274,7 +384,7 @@ static int loop(struct trace *t)
 			show = true;
 			break;
 		}
-		if (!mt_session_alive(t->session))
+		if (!mt_session_alive(t->session) && !t->opts.all)
 			more = false;
 		if (!r && more && show) {
 			more = !t->cfg.count || t->taken + 1 < t->cfg.count;
@@ -282,11 +392,17 @@ static int loop(struct trace *t)
 				r = take(t, false, audit);
 		}
 	}
-	return r ? r : take(t, true, true);
+	if (!r)
+		r = take(t, true, true);
+	return r ? r : take_total(t);
 }
 
-static int add_pids(struct trace *t)
+static int add_targets(struct trace *t)
 {
+	if (t->child)
+		return mt_session_add(t->session, t->child, MT_SINCE_START);
+	if (t->opts.all)
+		return mt_session_add_all(t->session);
 	for (size_t i = 0; i < t->cfg.pids.n; i++) {
 		int r = mt_session_add(t->session, t->cfg.pids.v[i], MT_SINCE_ATTACH);
 
@@ -304,6 +420,8 @@ static void say_attached(const struct trace *t, uint64_t start_ns)
 		const struct mt_alloc_found *f = mt_session_allocator(t->session, i);
 		const struct mt_census *c = mt_session_census(t->session, i);
 
+		if (!f)
+			continue;
 		if (c->baseline == MT_BASELINE_CENSUS)
 			mt_info("%llu blocks, %llu bytes from before the attach; %u of %u threads "
 				"held for %.1f ms, attempt %u",
@@ -321,12 +439,9 @@ static int trace_all(struct trace *t, uint64_t start_ns)
 {
 	int r;
 
-	r = t->child ? mt_session_add(t->session, t->child, MT_SINCE_START) : add_pids(t);
+	r = add_targets(t);
 	if (r)
 		return r;
-	t->reported = calloc(mt_session_count(t->session), sizeof(*t->reported));
-	if (!t->reported)
-		return -ENOMEM;
 	say_attached(t, start_ns);
 	t->events.interactive = t->child > 0;
 	if (!t->cfg.output)
@@ -343,7 +458,7 @@ static int trace_all(struct trace *t, uint64_t start_ns)
 		r = r ? r : go;
 	}
 	if (r || t->cfg.count == 1)
-		return r;
+		return r ? r : take_total(t);
 	return loop(t);
 }
 
@@ -394,18 +509,22 @@ static int finish(struct trace *t, int r)
 
 static int run_trace(struct trace *t, char **command)
 {
-	struct mt_session_opts opts = {
-		.max_targets = command ? 1 : t->cfg.pids.n,
-		.no_census = t->cfg.no_census,
-		.max_stop_ns = t->cfg.max_stop_ns,
-	};
 	uint64_t start_ns = mt_clock_ns(CLOCK_MONOTONIC);
 	int r, status = MT_EXIT_FAILED;
 
-	r = open_outputs(t, opts.max_targets);
+	t->opts = (struct mt_session_opts){
+		.max_targets = t->cfg.pids.n,
+		.all = t->cfg.all,
+		.follow = (command && !t->cfg.no_follow) || t->cfg.follow,
+		.no_census = t->cfg.no_census,
+		.max_stop_ns = t->cfg.max_stop_ns,
+	};
+	if (t->opts.follow || t->opts.all)
+		t->opts.max_targets = 0; /* as many as there is room for */
+	r = open_outputs(t, t->cfg.pids.n);
 	if (r)
 		return r == -EINVAL ? MT_EXIT_USAGE : MT_EXIT_FAILED;
-	r = mt_session_new(&opts, &t->session);
+	r = mt_session_new(&t->opts, &t->session);
 	if (!r && command && mt_launch_start(command, &t->child, &status))
 		r = -ECHILD;
 	t->held = t->child > 0;
@@ -419,19 +538,56 @@ static int run_trace(struct trace *t, char **command)
 	return finish(t, r);
 }
 
+static int check_targets(const struct config *cfg, bool dashdash)
+{
+	const bool selects = !mt_select_is_empty(&cfg->select);
+
+	if (dashdash && (cfg->pids.n || cfg->all || selects))
+		return usage_error("give either -- COMMAND or processes that run, not both");
+	if (cfg->pids.n && cfg->all)
+		return usage_error("give either -p PID or -a, not both");
+	if (cfg->pids.n && selects)
+		return usage_error("give either -p PID, or -n, -g and -C to choose by, not both");
+	if (cfg->follow && cfg->no_follow)
+		return usage_error("give either --follow or --no-follow, not both");
+	if (cfg->all && (cfg->follow || cfg->no_follow))
+		return usage_error("-a has all children: leave --follow and --no-follow out");
+	if (cfg->no_follow && !dashdash)
+		return usage_error("--no-follow is for a COMMAND: -p follows none unless -F is given");
+	if (!dashdash && !cfg->pids.n && !cfg->all && !selects)
+		return usage_error(
+			"no target: give -p PID, -a or -- COMMAND; see memtrace --help");
+	return MT_EXIT_OK;
+}
+
 static int check(struct config *cfg, bool dashdash, int n, char **operands)
 {
-	if (dashdash && cfg->pids.n)
-		return usage_error("give either -p PID or -- COMMAND, not both");
+	int status = check_targets(cfg, dashdash && n);
+
 	if (dashdash && !n)
 		return usage_error("-- needs a COMMAND to launch");
 	if (!dashdash && parse_operands(cfg, n, operands))
 		return MT_EXIT_USAGE;
 	if (cfg->audit && cfg->no_census)
 		return usage_error("--audit compares with the census that --no-census leaves out");
-	if (!dashdash && !cfg->pids.n)
-		return usage_error("no target: give -p PID or -- COMMAND; see memtrace --help");
-	return MT_EXIT_OK;
+	if (cfg->audit && cfg->all)
+		return usage_error("--audit is for -p: it would hold every process of the machine");
+	return status;
+}
+
+/* Without -a the processes are chosen once, now. */
+static int select_pids(struct config *cfg)
+{
+	int r;
+
+	if (cfg->all || mt_select_is_empty(&cfg->select))
+		return MT_EXIT_OK;
+	r = mt_select_pids(&cfg->select, &cfg->pids.v, &cfg->pids.n);
+	if (r)
+		mt_err_r(r, "cannot list processes: %s", strerror(-r));
+	else if (!cfg->pids.n)
+		mt_err_r(-ESRCH, "no process is chosen by -n, -g and -C; with -a those to come are waited for");
+	return r || !cfg->pids.n ? MT_EXIT_FAILED : MT_EXIT_OK;
 }
 
 static void list_formats(void)
@@ -462,12 +618,14 @@ static int run(int argc, char **argv)
 	log_level = t.cfg.quiet ? MT_LOG_ERR : t.cfg.verbose ? MT_LOG_INFO : MT_LOG_WARN;
 	status = check(&t.cfg, dashdash, argc - first, argv + first);
 	if (status == MT_EXIT_OK)
+		status = select_pids(&t.cfg);
+	if (status == MT_EXIT_OK)
 		status = run_trace(&t, dashdash ? argv + first : NULL);
 	mt_session_free(&t.session);
 	mt_output_free(&t.out);
 	mt_output_free(&t.table);
-	free(t.reported);
 	free(t.cfg.pids.v);
+	mt_select_fini(&t.cfg.select);
 	return status;
 }
 

@@ -284,6 +284,11 @@ static int put_group(struct mt_output *o, const struct mt_snapshot *const *s, si
 	return r ? fail(r, "standard output") : 0;
 }
 
+void mt_output_prefix(struct mt_output *o)
+{
+	o->opts.prefix = true;
+}
+
 int mt_output_put(struct mt_output *o, const struct mt_snapshot *const *s, size_t n)
 {
 	int r = 0;

@@ -23,6 +23,8 @@ struct mt_output; /* opaque */
 int mt_output_new(const char *pattern, const struct mt_render_ops *format,
 		  const struct mt_render_opts *opts, struct mt_output **ret);
 void mt_output_free(struct mt_output **o);
+/* From now on lines have the name of the target in front. */
+void mt_output_prefix(struct mt_output *o);
 /*
  * Renders the n snapshots of one moment. With %p in the pattern each target
  * has its own file. 0, -EPIPE when the reader is gone, or -errno (logged).
