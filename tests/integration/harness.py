@@ -319,6 +319,14 @@ def compare(snap, truth):
     check(truth.sum(0) > 0, "the truth counted nothing")
 
 
+def last_of_first(path):
+    """The last snapshot of the process that the file begins with: its children and
+    the total are in it, too."""
+    with open(path) as f:
+        snaps = [json.loads(line) for line in f]
+    return [s for s in snaps if s["pid"] == snaps[0]["pid"]][-1]
+
+
 def count_env(path):
     return {"LD_PRELOAD": PRELOAD, "MTCOUNT_FILE": path}
 
@@ -333,8 +341,7 @@ def launch_counted(argv, env=None, cwd=None, stdin=None, status=0, timeout=300):
                              *map(str, argv), cwd=cwd, stdin=stdin or subprocess.DEVNULL,
                              timeout=timeout)
     equal(rc, status, f"exit status of {argv[0]} ({err.strip()[-500:]})")
-    with open(out) as f:
-        snap = json.loads(f.readlines()[-1])
+    snap = last_of_first(out)
     compare(snap, Truth(counts))
     equal(snap["since"], "start", "since")
     return snap, text
