@@ -7,6 +7,7 @@
 #ifndef MT_ALLOC_BPF_H
 #define MT_ALLOC_BPF_H
 
+#include "size_glibc.bpf.h"
 #include "target.bpf.h"
 
 /* x86-64 System V: what a probe reads of the registers. */
@@ -68,19 +69,38 @@ MT_INLINE void count_free(struct mt_counters *c, __u64 size)
 	COUNT(c->cls[i].free_bytes, size);
 }
 
-/* Usable size of a block, 0 if its header can't be read or is none. */
+/*
+ * What malloc_usable_size says of a block, 0 if there is no live one; negative
+ * if memory could not be read. Not inlined: once in each program, not once for
+ * each place that asks. Not global either: such a function could not be called
+ * from programs that may not sleep (kernel 6.15 and newer), for what it could do.
+ */
+static __noinline long block_size(const struct mt_file *f, __u64 bias, __u64 ptr)
+{
+	__u64 size = 0;
+	long r = -1;
+
+	switch (f->layout) {
+	case MT_LAYOUT_GLIBC:
+	case MT_LAYOUT_GLIBC_243:
+		r = size_glibc(f, bias, ptr, &size);
+		break;
+	}
+	return r ? r : (long)size;
+}
+
+/* The same; what is wrong is counted and gives 0. */
 MT_INLINE __u64 usable_size(const struct hit *h, __u64 ptr)
 {
-	__u64 word, size;
+	long size = block_size(h->file, h->bias, ptr);
 
-	if (read_user_u64(&word, ptr - sizeof(word))) {
+	if (size > 0)
+		return size;
+	if (size < 0)
 		COUNT(h->c->failed_reads, 1);
-		return 0;
-	}
-	size = mt_core_glibc_usable(word, h->file->layout);
-	if (!size)
+	else
 		COUNT(h->c->unknown_free, 1);
-	return size;
+	return 0;
 }
 
 MT_INLINE void count_new_block(const struct hit *h, __u64 ptr)
