@@ -54,15 +54,16 @@ static uint32_t new_id(struct mt_session *s)
 static int attach(struct mt_session *s, const struct mt_probed *p)
 {
 	const struct mt_alloc_found *f = p->found;
+	const pid_t pid = (pid_t)p->key.tgid;
 	int r = enter_file(s, p->id, f);
 
 	if (!r)
-		r = mt_keeper_attach(&s->keeper, p->id, p->tgid ? p->tgid : -1, f);
-	if (!r || (p->tgid && (r == -ESRCH || kill(p->tgid, 0))))
+		r = mt_keeper_attach(&s->keeper, p->id, pid ? pid : -1, f);
+	if (!r || (pid && (r == -ESRCH || kill(pid, 0))))
 		return r ? -ESRCH : 0;
-	if (p->tgid)
+	if (pid)
 		return mt_err_r(r, "cannot probe %s of pid %d: %s; see memtrace doctor -p %d",
-				f->path, p->tgid, strerror(-r), p->tgid);
+				f->path, pid, strerror(-r), pid);
 	return mt_err_r(r, "cannot probe %s: %s", f->path, strerror(-r));
 }
 
@@ -70,7 +71,7 @@ static int attach(struct mt_session *s, const struct mt_probed *p)
 static int add_one(struct mt_session *s, const struct mt_file_key *key,
 		   struct mt_alloc_found **found, uint32_t *id)
 {
-	struct mt_probed p = {.id = new_id(s), .tgid = (pid_t)key->tgid, .moved = key->moved};
+	struct mt_probed p = {.id = new_id(s), .key = *key};
 	struct mt_probed *v = reallocarray(s->probed, s->n_probed + 1, sizeof(*v));
 	int r;
 
@@ -111,7 +112,7 @@ static const struct mt_probed *same_file(const struct mt_session *s, const struc
 	for (size_t i = 0; i < s->n_probed; i++) {
 		const struct mt_probed *p = &s->probed[i];
 
-		if (p->tgid == (pid_t)key->tgid && p->moved == key->moved &&
+		if (p->key.tgid == key->tgid && p->key.moved == key->moved &&
 		    p->found->dev == found->dev && p->found->inode == found->inode)
 			return p;
 	}
@@ -258,14 +259,15 @@ void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct m
 		release(s, l->tid);
 }
 
-void mt_files_forget(struct mt_session *s, pid_t tgid)
+/* Takes the probes of those away that keep says so of. */
+static void drop(struct mt_session *s, bool (*keep)(const struct mt_probed *, pid_t), pid_t tgid)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->n_probed; i++) {
 		struct mt_probed *p = &s->probed[i];
 
-		if (p->tgid != tgid) {
+		if (keep(p, tgid)) {
 			s->probed[n++] = *p;
 			continue;
 		}
@@ -273,6 +275,73 @@ void mt_files_forget(struct mt_session *s, pid_t tgid)
 		mt_alloc_found_free(&p->found);
 	}
 	s->n_probed = n;
+}
+
+static bool is_of_others(const struct mt_probed *p, pid_t tgid)
+{
+	return p->key.tgid != (uint32_t)tgid;
+}
+
+void mt_files_forget(struct mt_session *s, pid_t tgid)
+{
+	drop(s, is_of_others, tgid);
+}
+
+static bool is_mapped(const struct mt_probed *p, pid_t unused)
+{
+	(void)unused;
+	return p->mapped;
+}
+
+#define COLLECT_NS 300000000000u /* five minutes */
+
+static bool same_key(const struct mt_file_key *a, const struct mt_file_key *b)
+{
+	return a->ino == b->ino && a->dev == b->dev && a->gen == b->gen;
+}
+
+/* What the tracees call their allocators goes with the files. */
+static void unname(struct mt_session *s, const struct mt_alloc_found *found)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->tracees[i]->found == found)
+			s->tracees[i]->found = NULL;
+}
+
+/*
+ * The kernel tells of a file that it does not know: they are forgotten there
+ * before it is seen who has them mapped, so that nobody maps one unnoticed.
+ */
+void mt_files_collect(struct mt_session *s)
+{
+	struct bpf_map *known = s->progs.skel->maps.mt_known;
+	const uint64_t now = mt_clock_ns(CLOCK_MONOTONIC);
+	_cleanup_free_ struct mt_code *v = NULL;
+	size_t n = 0;
+
+	if (!s->collected_ns)
+		s->collected_ns = now;
+	if (now - s->collected_ns < COLLECT_NS || !s->n_probed)
+		return;
+	s->collected_ns = now;
+	for (size_t i = 0; i < s->n_probed; i++) {
+		bpf_map__delete_elem(known, &s->probed[i].key, sizeof(s->probed[i].key), 0);
+		s->probed[i].mapped = false;
+	}
+	if (mt_code_list(s, -1, &v, &n))
+		return;
+	for (size_t i = 0; i < s->n_probed; i++) {
+		struct mt_probed *p = &s->probed[i];
+
+		for (size_t k = 0; k < n && !p->mapped; k++)
+			p->mapped = p->key.tgid || same_key(&p->key, &v[k].key);
+		if (p->mapped)
+			bpf_map__update_elem(known, &p->key, sizeof(p->key), &p->id, sizeof(p->id),
+					     BPF_ANY);
+		else
+			unname(s, p->found);
+	}
+	drop(s, is_mapped, 0);
 }
 
 void mt_files_close(struct mt_session *s)

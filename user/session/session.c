@@ -222,6 +222,8 @@ int mt_session_service(struct mt_session *s)
 	check_keeper(s);
 	mt_life_consume(s);
 	mt_slots_refill(&s->slots);
+	if (s->opts.all || s->opts.follow)
+		mt_files_collect(s);
 	return mt_life_on_timer(s);
 }
 
