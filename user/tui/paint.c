@@ -88,7 +88,9 @@ static struct totals add_up(const struct mt_store *s)
 	for (size_t i = 0; i < s->n; i++) {
 		const struct mt_process *p = s->v[i];
 
-		all.n += !p->final;
+		if (p->final)
+			continue;
+		all.n++;
 		all.lost += mt_flows_lost(&p->now->flows) > 0;
 		all.alloc = sum(all.alloc, mt_signed(p->now->alloc));
 		all.sys = sum(all.sys, mt_signed(p->now->sys));
@@ -112,7 +114,7 @@ static void paint_title(const struct mt_tui *t, struct mt_page *p, int y)
 		mt_number_bytes(alloc, all.alloc, false), mt_number_bytes(rate, all.rate, false),
 		mt_number_bytes(sys, all.sys, false));
 	if (all.lost)
-		mt_page_printf(p, y, x, p->cols - x, MT_STYLE_WARN, "  %zu with losses", all.lost);
+		mt_page_printf(p, y, x, p->cols - x, MT_STYLE_WARN, "  %zu inexact", all.lost);
 }
 
 /* What memtrace itself costs, at the right end. Returns its first column. */

@@ -47,7 +47,7 @@ static int paint_head(const struct mt_tui *t, const struct mt_process *of, struc
 		x += mt_page_text(p, y + 1, x, p->cols - x, MT_STYLE_PLAIN, "nothing lost");
 	if (t->store.based && !of->base)
 		mt_page_text(p, y + 1, x, p->cols - x, MT_STYLE_MORE,
-			     "; it is newer than the base");
+			     "; new since the base");
 	if (!of->why[0])
 		return y + 2;
 	mt_page_printf(p, y + 2, 0, p->cols, MT_STYLE_WARN, "no census: %s", of->why);
@@ -98,7 +98,7 @@ static void paint_field(const struct mt_tui *t, const struct mt_process *of, str
 	if (f->type == MT_FIELD_BOOL)
 		snprintf(text, sizeof(text), "%s", now ? "true" : "false");
 	else if (f->type == MT_FIELD_DOUBLE)
-		snprintf(text, sizeof(text), diff ? "%+.6f" : "%.6f", (double)v / 1e6);
+		snprintf(text, sizeof(text), diff && v ? "%+.6f" : "%.6f", (double)v / 1e6);
 	else
 		snprintf(text, sizeof(text), diff && v ? "%+" PRId64 : "%" PRId64, v);
 	mt_page_right(p, y, x + 13, 16, style, text);

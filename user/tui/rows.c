@@ -27,7 +27,7 @@ int mt_rows_reserve(struct mt_rows *r, size_t n)
 	if (!v)
 		return -ENOMEM;
 	r->v = v;
-	order = reallocarray(r->order, cap, sizeof(*order));
+	order = reallocarray(r->order, cap, sizeof(struct mt_process *));
 	if (!order)
 		return -ENOMEM;
 	r->order = order;

@@ -81,8 +81,12 @@ static void save_string(const char *capability)
 
 static void watch_crashes(void)
 {
-	struct sigaction sa = {.sa_handler = restore_and_die, .sa_flags = SA_RESETHAND};
+	static char stack[16384]; /* of the handler: a crash can be for want of one */
+	const stack_t own = {.ss_sp = stack, .ss_size = sizeof(stack)};
+	struct sigaction sa = {.sa_handler = restore_and_die,
+			       .sa_flags = SA_RESETHAND | SA_ONSTACK};
 
+	sigaltstack(&own, NULL);
 	saved.len = 0;
 	save_string("sgr0");
 	save_string("cnorm");
@@ -103,7 +107,7 @@ static void choose_styles(struct mt_screen *s, bool color)
 	color = color && has_colors() && start_color() == OK;
 	if (color)
 		use_default_colors();
-	for (short i = 0; i < MT_STYLES; i++) {
+	for (int i = 0; i < MT_STYLES; i++) {
 		s->attrs[i] = color ? styles[i].colored : styles[i].plain;
 		s->pairs[i] = 0;
 		if (!color || (styles[i].fg < 0 && styles[i].bg < 0))

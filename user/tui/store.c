@@ -118,7 +118,7 @@ static int insert(struct mt_store *s, size_t i, struct mt_process **ret)
 
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? 2 * s->cap : 64;
-		struct mt_process **v = reallocarray(s->v, cap, sizeof(*v));
+		struct mt_process **v = reallocarray(s->v, cap, sizeof(struct mt_process *));
 
 		if (!v)
 			return -ENOMEM;
@@ -225,6 +225,8 @@ void mt_store_end(struct mt_store *s, const struct mt_process *keep)
 	for (size_t i = 0; i < s->n; i++) {
 		struct mt_process *p = s->v[i];
 
+		if (p->round != s->round && p == keep)
+			p->final = true;
 		if (p->round == s->round || p == keep)
 			s->v[n++] = p;
 		else
