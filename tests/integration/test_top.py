@@ -423,6 +423,49 @@ def real_end():
 
 
 @case
+def real_follow():
+    """The children of a process, under it."""
+    target = Target(PYTHON, "-c", """if True:
+        import os, sys, time
+        print("ready", flush=True)
+        sys.stdin.readline()
+        child = os.fork()
+        if not child:
+            open("/proc/self/comm", "w").write("mt-top-child")
+        else:
+            print(child, flush=True)
+        sys.stdin.readline()
+        """)
+    t = real(target, "--follow", "--tree", "--no-census")
+    child = int(target.step(answer=None))
+    s = t.wait("└─mt-top-child")
+    check(re.search(rf"^ *{child}\S? .*└─mt-top-child$", s, re.M), f"the child's row on\n{s}")
+    os.kill(child, signal.SIGKILL)
+    t.wait_gone("mt-top-child")
+    t.keys("q")
+    t.left(0)
+
+
+@case
+def real_all():
+    """Every process; those that come later come, and those that end go."""
+    name = f"mt-top-{os.getpid() % 100000}"
+    t = Terminal(shlex.join([MEMTRACE, "top", "-a", "-n", name, "-i", "200ms", "--no-census"]))
+    t.wait("COMMAND", "no process is traced")
+    target = Target(PYTHON, "-c", f"""if True:
+        import sys
+        open("/proc/self/comm", "w").write("{name}")
+        print("ready", flush=True)
+        sys.stdin.readline()
+        """)
+    t.wait(f"{target.pid} ", name)
+    target.finish()
+    t.wait("no process is traced")
+    t.keys("q")
+    t.left(0)
+
+
+@case
 def not_a_terminal():
     target = python_target()
     rc, out, err = memtrace("top", "-p", target.pid)
@@ -439,7 +482,8 @@ def bad_terminal(term):
 
 
 @cases(sort=(["--sort", "size"], "--sort"), operand=(["17"], "-p 17"),
-       color=(["--color", "maybe"], "--color"))
+       color=(["--color", "maybe"], "--color"), all=(["-a"], "not both"),
+       chosen=(["-n", "sh"], "not both"))
 def bad_usage(how):
     args, word = how
     rc, _, err = memtrace("top", "-p", 1, *args)

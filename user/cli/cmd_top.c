@@ -19,14 +19,16 @@
 #include "render/render.h"
 #include "session/session.h"
 #include "sys/caps.h"
+#include "target/select.h"
 #include "tui/screen.h"
 #include "tui/tui.h"
 
 struct config {
 	struct mt_pid_list pids;
 	uint64_t interval_ns, max_stop_ns;
-	const char *comm, *sort, *color;
-	bool tree, no_census, help;
+	struct mt_select select;
+	const char *sort, *color;
+	bool all, follow, tree, no_census, help;
 };
 
 static const char *const color_choices[] = {"auto", "always", "never", NULL};
@@ -35,10 +37,17 @@ static const char *sort_choices[32]; /* the names that the view has */
 #define AT(member) offsetof(struct config, member)
 static const struct mt_opt rows[] = {
 	{'p', "pid", MT_OPT_PIDS, "PID[,PID...]", AT(pids), NULL, "the processes; may be repeated"},
+	{'a', "all", MT_OPT_FLAG, NULL, AT(all), NULL,
+	 "every process, those started later included: the default"},
+	{'n', "comm", MT_OPT_COMMS, "NAME[,NAME...]", AT(select), NULL,
+	 "processes of that name; with -a only these are shown"},
+	{'g', "cgroup", MT_OPT_CGROUP, "PATH", AT(select), NULL,
+	 "processes in that cgroup or below; with -a only these are shown"},
+	{'C', "container", MT_OPT_CONTAINERS, "ID[,ID...]", AT(select), NULL,
+	 "processes of that container; with -a only these are shown"},
+	{'F', "follow", MT_OPT_FLAG, NULL, AT(follow), NULL, "with -p: children too"},
 	{'i', "interval", MT_OPT_DURATION, "DURATION", AT(interval_ns), NULL,
 	 "time between updates: 500ms, 2s; a bare number is seconds; default 1"},
-	{'n', "comm", MT_OPT_STRING, "NAME", AT(comm), NULL,
-	 "show those whose name has this in it, at first"},
 	{0, "sort", MT_OPT_CHOICE, "KEY", AT(sort), sort_choices, "the order at first"},
 	{'t', "tree", MT_OPT_FLAG, NULL, AT(tree), NULL, "processes under their parents, at first"},
 	{0, "no-census", MT_OPT_FLAG, NULL, AT(no_census), NULL,
@@ -53,13 +62,17 @@ static const struct mt_opt rows[] = {
 
 struct top {
 	struct config cfg;
+	struct mt_session_opts opts;
 	struct mt_session *session;
 	struct mt_events events;
 	struct mt_tui *tui;
 	struct mt_screen *screen;
 };
 
-/* While the screen is drawn messages go into the view; the last error also comes after it. */
+/*
+ * While the screen is drawn errors go into the view, and the last one comes after
+ * it, too. Warnings do not: what they say of processes the rows' signs and pages say.
+ */
 static struct {
 	struct mt_tui *tui; /* NULL: standard error */
 	char error[512];
@@ -67,15 +80,12 @@ static struct {
 
 static void log_message(enum mt_log_level level, const char *msg)
 {
-	if (level > MT_LOG_WARN)
-		return;
-	if (!sink.tui) {
+	if (!sink.tui && level <= MT_LOG_WARN)
 		fprintf(stderr, "memtrace: %s\n", msg);
+	if (!sink.tui || level > MT_LOG_ERR)
 		return;
-	}
 	mt_tui_say(sink.tui, msg);
-	if (level == MT_LOG_ERR)
-		snprintf(sink.error, sizeof(sink.error), "%s", msg);
+	snprintf(sink.error, sizeof(sink.error), "%s", msg);
 }
 
 static int show_help(void)
@@ -98,6 +108,15 @@ static void paint(const struct top *t, bool anew)
 	mt_tui_paint(t->tui, &page);
 	mt_screen_show(t->screen, &page, anew);
 	mt_page_fini(&page);
+}
+
+/* With -a not what has no allocator, and what was not asked for. */
+static bool is_shown(const struct top *t, const struct mt_snapshot *s)
+{
+	if (!t->opts.all)
+		return true;
+	return s->allocator[0] &&
+	       mt_select_matches(&t->cfg.select, s->comm, s->cgroup, s->container);
 }
 
 /*
@@ -123,11 +142,14 @@ static int take(struct top *t)
 		if (paused && !mt_session_ended(t->session, i))
 			continue;
 		r = mt_session_snapshot(t->session, i, depth, &s);
-		if (!r)
+		if (!r && is_shown(t, s))
 			r = mt_tui_put(t->tui, s);
 		r = r == -ENOMEM ? mt_err_r(r, "out of memory") : 0;
 	}
 	mt_tui_end(t->tui);
+	/* of those that were named the last numbers stay */
+	if (t->opts.all || t->opts.follow)
+		mt_session_forget_ended(t->session);
 	return r;
 }
 
@@ -254,13 +276,20 @@ static int loop(struct top *t)
 
 static int attach(struct top *t)
 {
-	struct mt_session_opts opts = {
+	int r;
+
+	t->opts = (struct mt_session_opts){
 		.max_targets = t->cfg.pids.n,
+		.all = t->cfg.all,
+		.follow = t->cfg.follow,
 		.no_census = t->cfg.no_census,
 		.max_stop_ns = t->cfg.max_stop_ns,
 	};
-	int r = mt_session_new(&opts, &t->session);
-
+	if (t->opts.follow || t->opts.all)
+		t->opts.max_targets = 0; /* as many as there is room for */
+	r = mt_session_new(&t->opts, &t->session);
+	if (!r && t->opts.all)
+		r = mt_session_add_all(t->session);
 	for (size_t i = 0; i < t->cfg.pids.n && !r; i++)
 		r = mt_session_add(t->session, t->cfg.pids.v[i], MT_SINCE_ATTACH);
 	return r;
@@ -286,7 +315,6 @@ static int top(struct top *t)
 	const struct mt_tui_opts opts = {
 		.interval_ns = t->cfg.interval_ns,
 		.sort = t->cfg.sort,
-		.filter = t->cfg.comm,
 		.tree = t->cfg.tree,
 	};
 	int r = mt_tui_new(&opts, &t->tui);
@@ -313,16 +341,41 @@ static int usage_error(const char *msg)
 	return MT_EXIT_USAGE;
 }
 
-static int check(const struct config *cfg)
+/* What the processes are: without -p and without a choice, all of them. */
+static int choose(struct config *cfg)
 {
-	if (!cfg->pids.n)
-		return usage_error("no target: give -p PID; see memtrace top --help");
-	if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+	const bool selects = !mt_select_is_empty(&cfg->select);
+	int r = 0;
+
+	if (cfg->pids.n && (cfg->all || selects))
+		return usage_error("give either -p PID, or -a, -n, -g and -C, not both");
+	if (cfg->follow && !cfg->pids.n)
+		return usage_error("--follow is for -p: -a has all children");
+	if (cfg->pids.n)
 		return MT_EXIT_OK;
-	fprintf(stderr,
-		"memtrace: top: standard %s is not a terminal: for lines use memtrace -a "
-		"or memtrace -p PID\n",
-		isatty(STDOUT_FILENO) ? "input" : "output");
+	cfg->all = cfg->all || !selects;
+	if (!cfg->all)
+		r = mt_select_pids(&cfg->select, &cfg->pids.v, &cfg->pids.n);
+	if (r)
+		mt_err_r(r, "cannot list processes: %s", strerror(-r));
+	else if (!cfg->all && !cfg->pids.n)
+		r = mt_err_r(-ESRCH, "no process is chosen by -n, -g and -C; with -a those to come "
+				     "are waited for");
+	return r ? MT_EXIT_FAILED : MT_EXIT_OK;
+}
+
+static int check(struct config *cfg)
+{
+	const char *missing = !isatty(STDOUT_FILENO)  ? "output"
+			      : !isatty(STDIN_FILENO) ? "input"
+						      : NULL;
+	int ret = choose(cfg);
+
+	if (ret != MT_EXIT_OK || !missing)
+		return ret;
+	mt_err_r(-ENOTTY,
+		 "top: standard %s is not a terminal: for lines use memtrace -a or memtrace -p PID",
+		 missing);
 	return MT_EXIT_FAILED;
 }
 
@@ -358,12 +411,13 @@ static int run(int argc, char **argv)
 	mt_session_free(&t.session);
 	mt_tui_free(&t.tui);
 	free(t.cfg.pids.v);
+	mt_select_fini(&t.cfg.select);
 	return ret;
 }
 
 const struct mt_cmd mt_cmd_top = {
 	.name = "top",
-	.usage = "[OPTIONS] -p PID[,PID...]",
+	.usage = "[OPTIONS] [-a | -p PID[,PID...]]",
 	.help = "Processes by what they allocate, live and full-screen.",
 	.run = run,
 };

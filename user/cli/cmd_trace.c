@@ -115,7 +115,7 @@ static void print_help(void)
 	       "       memtrace [OPTIONS] -a [INTERVAL [COUNT]]\n"
 	       "       memtrace [OPTIONS] -- COMMAND [ARG...]\n"
 	       "       memtrace census -p PID[,PID...]\n"
-	       "       memtrace top [-p PID[,PID...]]\n"
+	       "       memtrace top [-a | -p PID[,PID...]]\n"
 	       "       memtrace doctor [-p PID]\n"
 	       "\n"
 	       "Show runtime.MemStats of any running process, from outside.\n"
