@@ -229,6 +229,8 @@ def one_process():
     t.golden("process")
     t.press("Tab", "Tab")
     t.golden("process-classes")
+    t.press("b")
+    t.golden("process-largest")
     t.press("Home", "d", ",")
     t.golden("process-differences")
     t.press("End")

@@ -11,6 +11,7 @@ static const struct line keys[] = {
 	{"End", "the last row"},
 	{"Enter", "open the process: last minutes, MemStats, size classes"},
 	{"Tab", "in it: the next section; Esc, q: back to the list"},
+	{"b", "in it: size classes by size, or the largest first"},
 	{"< > Left Right F6", "sort by the column before or after; letters below"},
 	{"r I", "reverse the order"},
 	{"t F5", "tree: processes under their parents"},

@@ -213,6 +213,12 @@ static enum mt_tui_action scroll_section(struct mt_tui *t)
 	return scroll_to(t, 0);
 }
 
+static enum mt_tui_action by_bytes(struct mt_tui *t)
+{
+	t->by_bytes = !t->by_bytes;
+	return MT_TUI_NOTHING;
+}
+
 static enum mt_tui_action back(struct mt_tui *t)
 {
 	t->scroll = 0;
@@ -277,6 +283,7 @@ static const struct binding scroll_keys[] = {
 	{'g', scroll_home},
 	{MT_KEY_END, scroll_end},
 	{MT_KEY_TAB, scroll_section},
+	{'b', by_bytes},
 	{MT_KEY_ENTER, back},
 	{MT_KEY_ESC, back},
 	{MT_KEY_BACKSPACE, back},

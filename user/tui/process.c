@@ -2,6 +2,7 @@
 /* One process: who it is, its last minutes, its MemStats, its size classes. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/field.h"
@@ -46,8 +47,7 @@ static int paint_head(const struct mt_tui *t, const struct mt_process *of, struc
 	else
 		x += mt_page_text(p, y + 1, x, p->cols - x, MT_STYLE_PLAIN, "nothing lost");
 	if (t->store.based && !of->base)
-		mt_page_text(p, y + 1, x, p->cols - x, MT_STYLE_MORE,
-			     "; new since the base");
+		mt_page_text(p, y + 1, x, p->cols - x, MT_STYLE_MORE, "; new since the base");
 	if (!of->why[0])
 		return y + 2;
 	mt_page_printf(p, y + 2, 0, p->cols, MT_STYLE_WARN, "no census: %s", of->why);
@@ -122,6 +122,7 @@ static int paint_fields(const struct mt_tui *t, const struct mt_process *of, str
 }
 
 struct class_level {
+	unsigned int class;
 	int64_t objects, bytes;
 };
 
@@ -130,12 +131,13 @@ static struct class_level class_level(const struct mt_tui *t, const struct mt_pr
 {
 	const struct mt_class_counts *c = &of->now->flows.cls[i];
 	const struct mt_class_counts *b = of->base ? &of->base->flows.cls[i] : NULL;
-	uint64_t objects = mt_level(mt_class_net_objects(c)),
-		 bytes = mt_level(mt_class_net_bytes(c));
+	uint64_t objects = mt_level(mt_class_net_objects(c));
+	uint64_t bytes = mt_level(mt_class_net_bytes(c));
 
 	if (!t->store.based)
-		return (struct class_level){mt_signed(objects), mt_signed(bytes)};
+		return (struct class_level){i, mt_signed(objects), mt_signed(bytes)};
 	return (struct class_level){
+		i,
 		mt_difference(objects, b ? mt_level(mt_class_net_objects(b)) : 0),
 		mt_difference(bytes, b ? mt_level(mt_class_net_bytes(b)) : 0),
 	};
@@ -169,36 +171,53 @@ static void class_label(char *buf, unsigned int i)
 		snprintf(buf, LABEL_SIZE, ">2^%d", MT_LARGE_MIN_SHIFT + MT_LARGE - 2);
 }
 
+static int compare_bytes(const void *a, const void *b)
+{
+	const struct class_level *l = a, *m = b;
+	double x = size_of(l->bytes), y = size_of(m->bytes);
+
+	return x > y ? -1 : x < y ? 1 : l->class < m->class ? -1 : l->class > m->class;
+}
+
+/* Those that have blocks, or with a base differ from it; their number. */
+static size_t list_classes(const struct mt_tui *t, const struct mt_process *of,
+			   struct class_level v[MT_CLASSES])
+{
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < MT_CLASSES; i++) {
+		v[n] = class_level(t, of, i);
+		n += v[n].objects || v[n].bytes;
+	}
+	if (t->by_bytes)
+		qsort(v, n, sizeof(*v), compare_bytes);
+	return n;
+}
+
 static int paint_classes(const struct mt_tui *t, const struct mt_process *of, struct mt_page *p,
 			 int y)
 {
 	char label[LABEL_SIZE], number[MT_NUMBER_SIZE];
+	struct class_level v[MT_CLASSES];
+	size_t n = list_classes(t, of, v);
 	double max = 0;
-	bool any = false;
 
-	for (unsigned int i = 0; i < MT_CLASSES; i++) {
-		double size = size_of(class_level(t, of, i).bytes);
-
-		max = size > max ? size : max;
-	}
+	for (size_t i = 0; i < n; i++)
+		max = size_of(v[i].bytes) > max ? size_of(v[i].bytes) : max;
 	mt_page_style(p, y, 0, p->cols, MT_STYLE_HEAD);
-	mt_page_printf(p, y++, 0, p->cols, MT_STYLE_HEAD, "%14s %11s %11s", "Size <=", "Objects",
-		       "Bytes");
-	for (unsigned int i = 0; i < MT_CLASSES; i++) {
-		struct class_level l = class_level(t, of, i);
-
-		if (!l.objects && !l.bytes)
-			continue;
-		any = true;
-		class_label(label, i);
+	mt_page_printf(p, y++, 0, p->cols, MT_STYLE_HEAD, "%14s %11s %11s  %s",
+		       "Size <=", "Objects", "Bytes",
+		       t->by_bytes ? "b: by size" : "b: the largest first");
+	for (size_t i = 0; i < n; i++, y++) {
+		class_label(label, v[i].class);
 		mt_page_right(p, y, 0, 14, MT_STYLE_PLAIN, label);
 		mt_page_right(p, y, 15, 11, MT_STYLE_PLAIN,
-			      mt_number_count(number, l.objects, t->store.based));
+			      mt_number_count(number, v[i].objects, t->store.based));
 		mt_page_right(p, y, 27, 11, MT_STYLE_PLAIN,
-			      mt_number_bytes(number, l.bytes, t->store.based));
-		paint_bar(p, y++, l.bytes, max);
+			      mt_number_bytes(number, v[i].bytes, t->store.based));
+		paint_bar(p, y, v[i].bytes, max);
 	}
-	if (!any)
+	if (!n)
 		mt_page_text(p, y++, 1, p->cols - 1, MT_STYLE_DIM,
 			     t->store.based ? "no class differs" : "no live block");
 	return y;

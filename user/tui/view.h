@@ -23,7 +23,8 @@ struct mt_tui {
 	struct mt_rows rows;
 	enum mt_tui_mode mode;
 	bool help, prompt, paused, tree, reverse;
-	int sort; /* index in mt_columns */
+	bool by_bytes; /* size classes: those that hold most come first */
+	int sort;      /* index in mt_columns */
 	char filter[MT_FILTER_SIZE];
 	char message[MT_MESSAGE_SIZE];
 	/*
