@@ -7,6 +7,10 @@ CLI_TEST_OBJ := $(filter-out $(BUILD)/user/cli/main.o $(BUILD)/user/cli/cmd_%,$(
 CLI_UNIT_BIN := $(filter $(BUILD)/tests/unit/cli/%,$(UNIT_BIN))
 $(CLI_UNIT_BIN): $(CLI_TEST_OBJ)
 
+# The view without its terminal, which needs ncurses.
+TUI_TEST_OBJ := $(filter-out $(BUILD)/user/tui/screen.o,$(TUI_OBJ))
+$(filter $(BUILD)/tests/unit/tui/%,$(UNIT_BIN)): $(TUI_TEST_OBJ)
+
 $(UNIT_BIN): $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(filter %.o,$^) \
@@ -81,8 +85,10 @@ $(TARGET_DIR)/bare64: tests/targets/bare.c
 TOOL_SRC := $(wildcard tests/integration/*.c)
 TOOL_BIN := $(TOOL_SRC:tests/%.c=$(BUILD)/tests/%)
 targets: $(TOOL_BIN)
+$(BUILD)/tests/integration/top_tool: $(TUI_OBJ)
+$(BUILD)/tests/integration/top_tool: LDLIBS += $(TUI_LIBS)
 $(BUILD)/tests/integration/%: tests/integration/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(filter %.o,$^) $(LIB) $(LDLIBS)
 
 -include $(TOOL_BIN:=.d)

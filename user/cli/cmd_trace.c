@@ -115,6 +115,7 @@ static void print_help(void)
 	       "       memtrace [OPTIONS] -a [INTERVAL [COUNT]]\n"
 	       "       memtrace [OPTIONS] -- COMMAND [ARG...]\n"
 	       "       memtrace census -p PID[,PID...]\n"
+	       "       memtrace top [-a | -p PID[,PID...]]\n"
 	       "       memtrace doctor [-p PID]\n"
 	       "\n"
 	       "Show runtime.MemStats of any running process, from outside.\n"
@@ -130,7 +131,7 @@ static void print_help(void)
 /* INTERVAL and COUNT, as vmstat has them. 0 or -EINVAL, printed. */
 static int parse_operands(struct config *cfg, int n, char **v)
 {
-	static const char *const commands[] = {"census", "doctor", NULL};
+	static const char *const commands[] = {"census", "doctor", "top", NULL};
 	char q[64], *end;
 
 	if (n > 2) {
@@ -239,6 +240,9 @@ static int loop(struct trace *t)
 			break;
 		case MT_EVENT_TICK:
 			show = true;
+			break;
+		case MT_EVENT_KEY:
+		case MT_EVENT_RESIZE: /* nobody asked for them */
 			break;
 		}
 		if (!mt_session_alive(t->session) && !t->opts.all)
