@@ -52,6 +52,7 @@ struct mt_allocator {
 };
 
 extern const struct mt_allocator mt_alloc_glibc;
+extern const struct mt_allocator mt_alloc_musl;
 extern const struct mt_allocator mt_alloc_generic;
 extern const struct mt_allocator *const mt_allocators[]; /* NULL-terminated */
 

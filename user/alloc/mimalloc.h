@@ -7,12 +7,12 @@
 #include "sys/elf.h"
 
 /*
- * Fills file->p[] for bpf/size_mimalloc.bpf.h from what the file's own
+ * Fills params for bpf/size_mimalloc.bpf.h from what the file's own
  * mi_usable_size does, whose code is followed, not run. Sure: for some hundred
  * made-up heaps the reader and that code give the same.
  * -ENOENT: the file has no such function; -ENOTSUP: it does something else, as
  * that of a build with padding behind its blocks, or of mimalloc 1.
  */
-int mt_mimalloc_layout(const struct mt_elf *elf, struct mt_file *file);
+int mt_mimalloc_layout(const struct mt_elf *elf, uint64_t params[MT_FILE_PARAMS]);
 
 #endif

@@ -511,35 +511,44 @@ static int prove(struct finder *d)
 	return 0;
 }
 
-int mt_mimalloc_layout(const struct mt_elf *elf, struct mt_file *file)
+static int find_layout(struct finder *d)
 {
+	int r = find_page(d);
+
+	if (!r)
+		r = find_size(d);
+	if (!r)
+		r = find_count(d);
+	if (!r)
+		r = find_flag(d);
+	if (!r)
+		r = find_start(d);
+	if (r)
+		return r;
+	r = prove(d);
+	if (!r || !(d->f->p[MT_MI_SHAPE] & MT_MI_START_FIELD))
+		return r;
+	d->f->p[MT_MI_SHAPE] |= MT_MI_START_OFFSET;
+	return prove(d);
+}
+
+int mt_mimalloc_layout(const struct mt_elf *elf, uint64_t params[MT_FILE_PARAMS])
+{
+	struct mt_file f = {0};
 	struct finder d = {
 		.elf = elf,
-		.f = file,
+		.f = &f,
 		.ptr = REGION + 5 * SLICE + 2 * BLOCK,
 		.random = 0x9e3779b97f4a7c15ull,
 	};
 	struct mt_sym sym;
 	int r;
 
-	memset(file->p, 0, sizeof(file->p));
 	if (mt_elf_find_func(elf, "mi_usable_size", &sym))
 		return -ENOENT;
 	d.entry = sym.addr;
-	r = find_page(&d);
+	r = find_layout(&d);
 	if (!r)
-		r = find_size(&d);
-	if (!r)
-		r = find_count(&d);
-	if (!r)
-		r = find_flag(&d);
-	if (!r)
-		r = find_start(&d);
-	if (!r)
-		r = prove(&d);
-	if (r && file->p[MT_MI_SHAPE] & MT_MI_START_FIELD) {
-		file->p[MT_MI_SHAPE] |= MT_MI_START_OFFSET;
-		r = prove(&d);
-	}
+		memcpy(params, f.p, sizeof(f.p));
 	return r;
 }

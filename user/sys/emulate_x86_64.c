@@ -444,6 +444,9 @@ static int step_move(struct cpu *c)
 		return r ? r : put(c, &op[0], v);
 	case ZYDIS_MNEMONIC_IMUL:
 		return multiply(c);
+	case ZYDIS_MNEMONIC_CDQE:
+		c->r[0] = (uint64_t)extend(c->r[0], 32);
+		return 0;
 	case ZYDIS_MNEMONIC_NOP:
 	case ZYDIS_MNEMONIC_ENDBR64:
 		return 0;
