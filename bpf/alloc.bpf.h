@@ -8,9 +8,12 @@
 #ifndef MT_ALLOC_BPF_H
 #define MT_ALLOC_BPF_H
 
+#include "target.bpf.h"
+
 #include "blocks.bpf.h"
 #include "size_glibc.bpf.h"
-#include "target.bpf.h"
+#include "size_mimalloc.bpf.h"
+#include "size_musl.bpf.h"
 
 /* x86-64 System V: what a probe reads of the registers. */
 #define REG_ARG1(ctx) PT_REGS_PARM1(ctx)
@@ -102,6 +105,12 @@ static __noinline long block_size(const struct mt_file *f, __u64 bias, __u64 ptr
 	case MT_LAYOUT_GLIBC:
 	case MT_LAYOUT_GLIBC_243:
 		r = size_glibc(f, bias, ptr, &size);
+		break;
+	case MT_LAYOUT_MUSL:
+		r = size_musl(f, bias, ptr, &size);
+		break;
+	case MT_LAYOUT_MIMALLOC:
+		r = size_mimalloc(f, bias, ptr, &size);
 		break;
 	}
 	return r ? r : (long)size;
