@@ -11,6 +11,7 @@
 #define STACK_END  (STACK_BASE + STACK_SIZE)
 #define RETURN_TO  0xffff600000000000ull
 #define SP         4
+#define BP         5
 #define CANARY     0x28 /* of %fs: the stack protector's */
 
 struct flags {
@@ -188,60 +189,27 @@ static uint64_t logic(struct cpu *c, uint64_t v, unsigned int bits)
 	return v;
 }
 
-static bool is_true(const struct cpu *c, ZydisMnemonic m, bool *known)
+/*
+ * Whether the condition of a jcc, setcc or cmovcc holds: the low bits of its
+ * opcode, of which the lowest turns it around. False if it is none of these.
+ */
+static bool condition(const struct cpu *c, bool *holds)
 {
 	const struct flags *f = &c->f;
+	const bool conditions[] = {f->of,          f->cf,
+				   f->zf,          f->cf || f->zf,
+				   f->sf,          false /* parity */,
+				   f->sf != f->of, f->zf || f->sf != f->of};
+	const uint8_t group = c->in.opcode & 0xf0, code = c->in.opcode >> 1 & 7;
 
-	*known = true;
-	switch (m) {
-	case ZYDIS_MNEMONIC_JZ:
-	case ZYDIS_MNEMONIC_SETZ:
-	case ZYDIS_MNEMONIC_CMOVZ:
-		return f->zf;
-	case ZYDIS_MNEMONIC_JNZ:
-	case ZYDIS_MNEMONIC_SETNZ:
-	case ZYDIS_MNEMONIC_CMOVNZ:
-		return !f->zf;
-	case ZYDIS_MNEMONIC_JB:
-	case ZYDIS_MNEMONIC_SETB:
-	case ZYDIS_MNEMONIC_CMOVB:
-		return f->cf;
-	case ZYDIS_MNEMONIC_JNB:
-	case ZYDIS_MNEMONIC_SETNB:
-	case ZYDIS_MNEMONIC_CMOVNB:
-		return !f->cf;
-	case ZYDIS_MNEMONIC_JBE:
-	case ZYDIS_MNEMONIC_SETBE:
-	case ZYDIS_MNEMONIC_CMOVBE:
-		return f->cf || f->zf;
-	case ZYDIS_MNEMONIC_JNBE:
-	case ZYDIS_MNEMONIC_SETNBE:
-	case ZYDIS_MNEMONIC_CMOVNBE:
-		return !f->cf && !f->zf;
-	case ZYDIS_MNEMONIC_JS:
-	case ZYDIS_MNEMONIC_SETS:
-	case ZYDIS_MNEMONIC_CMOVS:
-		return f->sf;
-	case ZYDIS_MNEMONIC_JNS:
-	case ZYDIS_MNEMONIC_SETNS:
-	case ZYDIS_MNEMONIC_CMOVNS:
-		return !f->sf;
-	case ZYDIS_MNEMONIC_JL:
-	case ZYDIS_MNEMONIC_CMOVL:
-		return f->sf != f->of;
-	case ZYDIS_MNEMONIC_JNL:
-	case ZYDIS_MNEMONIC_CMOVNL:
-		return f->sf == f->of;
-	case ZYDIS_MNEMONIC_JLE:
-	case ZYDIS_MNEMONIC_CMOVLE:
-		return f->zf || f->sf != f->of;
-	case ZYDIS_MNEMONIC_JNLE:
-	case ZYDIS_MNEMONIC_CMOVNLE:
-		return !f->zf && f->sf == f->of;
-	default:
-		*known = false;
+	if (c->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT
+		    ? group != 0x70
+		    : group != 0x40 && group != 0x80 && group != 0x90)
 		return false;
-	}
+	if (c->in.opcode_map > ZYDIS_OPCODE_MAP_0F || code == 5)
+		return false;
+	*holds = conditions[code] != (c->in.opcode & 1);
+	return true;
 }
 
 static int push(struct cpu *c, uint64_t v)
@@ -265,7 +233,7 @@ static int step_control(struct cpu *c, uint64_t next)
 	uint64_t to = 0;
 	struct mt_sym sym;
 	const char *name;
-	bool known, taken;
+	bool taken;
 	int r = 0;
 
 	switch (c->in.mnemonic) {
@@ -293,8 +261,7 @@ static int step_control(struct cpu *c, uint64_t next)
 	default:
 		if (c->in.meta.category != ZYDIS_CATEGORY_COND_BR)
 			return -EAGAIN;
-		taken = is_true(c, c->in.mnemonic, &known);
-		if (!known || op[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
+		if (!condition(c, &taken) || op[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
 			return -ENOTSUP;
 		c->ip = taken ? next + op[0].imm.value.u : next;
 		return 0;
@@ -366,9 +333,13 @@ static int step_binary(struct cpu *c, uint64_t a, uint64_t b)
 	case ZYDIS_MNEMONIC_SUB:
 		return put(c, &c->op[0], sub(c, a, b, bits));
 	case ZYDIS_MNEMONIC_SBB:
-		if (b == mask_of(bits) && c->f.cf)
+	case ZYDIS_MNEMONIC_ADC:
+		if (b == mask_of(bits) && c->f.cf) /* the sum of both has no flags here */
 			return -ENOTSUP;
-		return put(c, &c->op[0], sub(c, a, b + c->f.cf, bits));
+		b += c->f.cf;
+		return put(c, &c->op[0],
+			   c->in.mnemonic == ZYDIS_MNEMONIC_SBB ? sub(c, a, b, bits)
+								: add(c, a, b, bits));
 	case ZYDIS_MNEMONIC_CMP:
 		sub(c, a, b, bits);
 		return 0;
@@ -423,7 +394,7 @@ static int step_unary(struct cpu *c, uint64_t a)
 static int step_move(struct cpu *c)
 {
 	const ZydisDecodedOperand *op = c->op;
-	bool known, taken;
+	bool taken;
 	uint64_t v;
 	int r;
 
@@ -442,6 +413,9 @@ static int step_move(struct cpu *c)
 	case ZYDIS_MNEMONIC_POP:
 		r = pop(c, &v);
 		return r ? r : put(c, &op[0], v);
+	case ZYDIS_MNEMONIC_LEAVE:
+		c->r[SP] = c->r[BP];
+		return pop(c, &c->r[BP]);
 	case ZYDIS_MNEMONIC_IMUL:
 		return multiply(c);
 	case ZYDIS_MNEMONIC_CDQE:
@@ -453,11 +427,12 @@ static int step_move(struct cpu *c)
 	default:
 		break;
 	}
-	taken = is_true(c, c->in.mnemonic, &known);
-	if (!known)
-		return -EAGAIN;
 	if (c->in.meta.category == ZYDIS_CATEGORY_SETCC)
-		return put(c, &op[0], taken);
+		return condition(c, &taken) ? put(c, &op[0], taken) : -ENOTSUP;
+	if (c->in.meta.category != ZYDIS_CATEGORY_CMOV)
+		return -EAGAIN;
+	if (!condition(c, &taken))
+		return -ENOTSUP;
 	/* a move that is not made reads all the same, and clears the upper half */
 	r = get(c, &op[1], &v);
 	if (!r && !taken)
