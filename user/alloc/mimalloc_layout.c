@@ -20,6 +20,7 @@
 #define PAGE       (0x1dull << 40)
 #define SLICE      (1ull << MT_MI_SLICE_SHIFT)
 #define BLOCK      4096u /* block size of the questions */
+#define INSIDE     16u   /* and how far in one a question leads */
 #define READS_MAX  16
 #define AREAS_MAX  8
 #define BEHIND     128u /* bytes of a page before and after its address that a read may be in */
@@ -57,7 +58,7 @@ struct finder {
 	size_t lookup; /* reads until the page is known */
 	uint64_t ptr, page;
 	uint64_t shift_at; /* where the page has log2 of the block size, 0: nowhere */
-	uint64_t flag_at;  /* what is read for the bit, 0: nothing */
+	uint64_t flag_at;  /* where the bit is read, 0: nowhere */
 	unsigned int flag_width;
 	uint64_t flag;
 	uint64_t random;
@@ -277,58 +278,56 @@ static int find_count(struct finder *d)
 	return -ENOTSUP;
 }
 
-static bool same_reads(const struct reads *a, const struct reads *b)
+/* The bytes of a block from INSIDE on, as the function has it. 0: it has no answer. */
+static uint64_t ask_inside(struct finder *d)
 {
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (a->v[i].addr != b->v[i].addr)
-			return false;
-	return true;
+	uint64_t size;
+
+	return ask(d, d->ptr + INSIDE, &size) ? 0 : size;
 }
 
-/* A bit that makes the function go another way. */
-static bool is_flag(struct finder *d, const struct reads *log, size_t i, unsigned int bit)
+/* The bit that makes the function look whether a pointer leads into a block. */
+static bool is_flag(struct finder *d, uint64_t addr, unsigned int width, unsigned int bit)
 {
 	const struct world before = d->w;
 	uint64_t size;
-	bool same;
 
-	world_set(&d->w, log->v[i].addr, 1ull << bit, log->v[i].width);
-	same = ask(d, d->ptr, &size) == 0 && same_reads(&d->log, log);
+	world_set(&d->w, addr, 1ull << bit, width);
+	size = ask_inside(d);
 	d->w = before;
-	return !same;
+	return size != BLOCK;
 }
 
-/* The only such bit. */
+/* The only such bit. Without, the function always looks. */
 static int find_flag(struct finder *d)
 {
 	unsigned int found = 0;
 	struct reads log;
-	uint64_t size;
 
-	if (ask(d, d->ptr, &size))
-		return -ENOTSUP;
+	if (ask_inside(d) != BLOCK) {
+		d->f->p[MT_MI_SHAPE] |= MT_MI_ANYWHERE;
+		return 0;
+	}
 	log = d->log;
 	for (size_t i = d->lookup; i < log.n; i++) {
-		if (log.v[i].addr - d->page == d->f->p[MT_MI_SIZE])
-			continue;
-		for (unsigned int bit = 0; bit < 8 * log.v[i].width; bit++) {
-			if (!is_flag(d, &log, i, bit))
+		const uint64_t addr = log.v[i].addr;
+		const unsigned int width = log.v[i].width;
+
+		for (unsigned int bit = 0; bit < 8 * width; bit++) {
+			if (addr - d->page == d->f->p[MT_MI_SIZE] || !is_flag(d, addr, width, bit))
 				continue;
-			d->flag_at = log.v[i].addr;
-			d->flag_width = log.v[i].width;
+			d->flag_at = addr;
+			d->flag_width = width;
 			d->flag = 1ull << bit;
-			d->f->p[MT_MI_FLAG] = d->flag_at - d->page + bit / 8;
+			d->f->p[MT_MI_FLAG] = addr - d->page + bit / 8;
 			d->f->p[MT_MI_FLAG_MASK] = 1u << bit % 8;
 			found++;
 		}
 	}
-	if (!found)
-		d->f->p[MT_MI_SHAPE] |= MT_MI_ANYWHERE;
-	else
-		world_set(&d->w, d->flag_at, d->flag, d->flag_width);
-	return found > 1 ? -ENOTSUP : 0;
+	if (found != 1)
+		return -ENOTSUP;
+	world_set(&d->w, d->flag_at, d->flag, d->flag_width);
+	return 0;
 }
 
 /* How far in front of ptr a block of the size begins, as the function has it. */
@@ -370,17 +369,17 @@ static int find_start(struct finder *d)
 		return -ENOTSUP;
 	log = d->log;
 	before = d->w;
+	for (size_t i = d->lookup; i < log.n; i++)
+		if (log.v[i].width == 1 && log.v[i].addr != d->flag_at)
+			d->shift_at = log.v[i].addr;
 	for (size_t i = d->lookup; i < log.n; i++) {
 		const uint64_t field = log.v[i].addr - d->page;
 
-		if (log.v[i].addr == d->flag_at || field == d->f->p[MT_MI_SIZE])
+		if (log.v[i].width != 8 || log.v[i].addr == d->flag_at ||
+		    field == d->f->p[MT_MI_SIZE])
 			continue;
-		if (log.v[i].width == 1)
-			d->shift_at = log.v[i].addr;
-		if (log.v[i].width != 8)
-			continue;
-		world_set(&d->w, log.v[i].addr, 16, 8);
-		if (ask(d, d->ptr, &size) == 0 && size == 16) {
+		world_set(&d->w, log.v[i].addr, INSIDE, 8);
+		if (ask(d, d->ptr, &size) == 0 && size == INSIDE) {
 			d->f->p[MT_MI_SHAPE] |= MT_MI_START_FIELD;
 			d->f->p[MT_MI_START] = field;
 			return 0;
