@@ -28,27 +28,33 @@ static long read_user(void *dst, uint32_t n, uint64_t addr)
 
 #include "size_mimalloc.bpf.h"
 
-static const char head[] = "typedef unsigned long u64; typedef unsigned u32; typedef unsigned char u8;\n"
-			   "#define SEG (32ul << 20)\n"
-			   "int mi_version(void) { return 209; }\n";
+static const char head[] =
+	"typedef unsigned long u64; typedef unsigned u32; typedef unsigned char u8;\n"
+	"#define SEG (32ul << 20)\n"
+	"int mi_version(void) { return 209; }\n";
 
 /* As 2.0: offsets in slots, starts computed, sizes of 32 bits. */
 static const char v20[] =
 	"struct page { u32 count, offset; u8 a[6]; u8 flags; u8 b[9]; u32 size; u64 rest[7]; };\n"
 	"struct segment { u64 head[33]; struct page slices[513]; };\n"
-	"static u64 real(struct page *p) { return p->size < 0x80000000u ? p->size : (u64)p->count << 16; }\n"
-	"static __attribute__((noinline)) u64 aligned(struct segment *s, struct page *p, u64 at) {\n"
-	"	u64 start = (u64)s + ((u64)(p - s->slices) << 16) + (p->size >= 8 && p->size <= 1024 ? 384 : 0);\n"
+	"static u64 real(struct page *p) { return p->size < 0x80000000u ? p->size : (u64)p->count "
+	"<< 16; }\n"
+	"static __attribute__((noinline)) u64 aligned(struct segment *s, struct page *p, u64 at) "
+	"{\n"
+	"	u64 start = (u64)s + ((u64)(p - s->slices) << 16) + (p->size >= 8 && p->size <= "
+	"1024 ? 384 : 0);\n"
 	"	return real(p) - (at - start) % real(p); }\n"
 	"u64 mi_usable_size(u64 at) { struct segment *s; struct page *p;\n"
 	"	if (!at) return 0;\n"
-	"	s = (struct segment *)((at - 1) & ~(SEG - 1)); p = &s->slices[(at - (u64)s) >> 16];\n"
+	"	s = (struct segment *)((at - 1) & ~(SEG - 1)); p = &s->slices[(at - (u64)s) >> "
+	"16];\n"
 	"	p = (struct page *)((u8 *)p - p->offset);\n"
 	"	return p->flags & 2 ? aligned(s, p, at) : real(p); }\n";
 
 /* As 2.1.7: the page says where it starts. */
 static const char v21[] =
-	"struct page { u32 count, offset; u8 a[6]; u8 flags; u8 b[9]; u8 shift; u64 c; u64 size; u64 start; u64 rest[5]; };\n"
+	"struct page { u32 count, offset; u8 a[6]; u8 flags; u8 b[9]; u8 shift; u64 c; u64 size; "
+	"u64 start; u64 rest[5]; };\n"
 	"struct segment { u64 head[40]; struct page slices[513]; };\n"
 	"u64 mi_usable_size(u64 at) { struct segment *s; struct page *p; u64 in;\n"
 	"	s = (struct segment *)((at - 1) & ~(SEG - 1)); if ((long)s <= 0) return 0;\n"
@@ -72,17 +78,19 @@ static const char v30[] =
 static const char v36[] =
 	"struct page { struct page *self; u64 a[3]; u64 size; u64 b; u64 offset; u64 rest[9]; };\n"
 	"u64 mi_usable_size(u64 at) { u64 in;\n"
-	"	struct page *p = (struct page *)((at & ~((1ul << 28) - 1)) | (at >> 16 & 4095) * sizeof(*p));\n"
+	"	struct page *p = (struct page *)((at & ~((1ul << 28) - 1)) | (at >> 16 & 4095) * "
+	"sizeof(*p));\n"
 	"	if (!p || !(p = p->self)) return 0;\n"
-	"	in = at - ((u64)p + p->offset); in = p->size & (p->size - 1) ? in % p->size : in & (p->size - 1);\n"
+	"	in = at - ((u64)p + p->offset); in = p->size & (p->size - 1) ? in % p->size : in & "
+	"(p->size - 1);\n"
 	"	return p->size - in; }\n";
 
 /* As 1.8: the segment says how large its pages are. */
-static const char v18[] =
-	"struct page { u64 a[5]; u32 size; };\n"
-	"struct segment { u64 head[20]; u64 shift; struct page pages[64]; };\n"
-	"u64 mi_usable_size(u64 at) { struct segment *s = (struct segment *)(at & ~((4ul << 20) - 1));\n"
-	"	return s->pages[(at - (u64)s) >> s->shift].size; }\n";
+static const char v18[] = "struct page { u64 a[5]; u32 size; };\n"
+			  "struct segment { u64 head[20]; u64 shift; struct page pages[64]; };\n"
+			  "u64 mi_usable_size(u64 at) { struct segment *s = (struct segment *)(at "
+			  "& ~((4ul << 20) - 1));\n"
+			  "	return s->pages[(at - (u64)s) >> s->shift].size; }\n";
 
 static const char none[] = "u64 mi_good_size(u64 n) { return n; }\n";
 
@@ -233,8 +241,8 @@ static void set(uint8_t *m, size_t at, uint64_t v, size_t n)
 static void test_reader_of_slots(void **state)
 {
 	static uint8_t m[MEMORY_SIZE];
-	const struct mt_file f = {
-		.p = {MT_MI_BEFORE | MT_MI_SIZE_U32, 0, 25, 0x10c, 80, 24, 10, 2, 0, -4ull, 384, 1024}};
+	const struct mt_file f = {.p = {MT_MI_BEFORE | MT_MI_SIZE_U32, 0, 25, 0x10c, 80, 24, 10, 2,
+					0, -4ull, 384, 1024}};
 	const size_t slot = 0x10c + 2 * 80;
 	__u64 size;
 
@@ -261,7 +269,8 @@ static void test_reader_of_slots(void **state)
 static void test_reader_of_tables(void **state)
 {
 	static uint8_t m[MEMORY_SIZE];
-	const struct mt_file f = {.p = {MT_MI_FROM_MAP | MT_MI_START_FIELD, 64, 0, 0, 0, 32, 0, 4, 40}};
+	const struct mt_file f = {
+		.p = {MT_MI_FROM_MAP | MT_MI_START_FIELD, 64, 0, 0, 0, 32, 0, 4, 40}};
 	const uint64_t ptr = 5 * 8192 * 65536ull + 7 * 65536ull + 4096 + 100;
 
 	(void)state;
@@ -293,9 +302,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_offsets_in_slots), cmocka_unit_test(test_start_in_page),
-		cmocka_unit_test(test_table_of_tables),	 cmocka_unit_test(test_slots_that_point),
-		cmocka_unit_test(test_refused),		 cmocka_unit_test(test_packaged),
-		cmocka_unit_test(test_reader_of_slots),	 cmocka_unit_test(test_reader_of_tables),
+		cmocka_unit_test(test_table_of_tables),  cmocka_unit_test(test_slots_that_point),
+		cmocka_unit_test(test_refused),          cmocka_unit_test(test_packaged),
+		cmocka_unit_test(test_reader_of_slots),  cmocka_unit_test(test_reader_of_tables),
 	};
 
 	return cmocka_run_group_tests(tests, programs_setup, programs_teardown);
