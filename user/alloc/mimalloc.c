@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * mimalloc, in malloc's place or beside it by its own names, as a library or
- * linked into a program. Its functions mostly end in a jump to a more general
- * one; only those that never do have a return probe alone. What jumps to
- * mi_free, some after a test (cfree, mi_cfree), is seen there.
+ * linked into a program. What jumps to mi_free after a test (cfree, mi_cfree) is
+ * seen there.
  */
 #include "alloc/mimalloc.h"
 
@@ -34,9 +33,9 @@ static const struct mt_alloc_func funcs[] = {
 	{"free", MT_KIND_FREE, false, true},
 	{"mi_malloc_small", MT_KIND_MALLOC, false, true},
 	{"mi_zalloc_small", MT_KIND_MALLOC, false, true},
-	{"mi_zalloc", MT_KIND_ALLOC, false, true},
-	{"calloc", MT_KIND_ALLOC_N, false, true},
-	{"mi_calloc", MT_KIND_ALLOC_N, false, true},
+	{"mi_zalloc", MT_KIND_MALLOC, false, true},
+	{"calloc", MT_KIND_CALLOC, false, true},
+	{"mi_calloc", MT_KIND_CALLOC, false, true},
 	{"mi_mallocn", MT_KIND_ALLOC_N, false, true},
 	{"realloc", MT_KIND_REALLOC, false, true},
 	{"mi_realloc", MT_KIND_REALLOC, false, true},
@@ -189,3 +188,90 @@ static void read_version(const struct mt_elf *elf, char *version, size_t size)
 		snprintf(version, size, "%u.%u.%u", (unsigned int)v / 10000,
 			 (unsigned int)v / 100 % 100, (unsigned int)v % 100);
 }
+
+/* True if the name is mimalloc's own function, or one that only jumps to it. */
+static bool is_own(const struct mt_elf *elf, const char *name, const char *own)
+{
+	struct mt_place_request rq = {0};
+	struct mt_sym a, b;
+	const char *bound;
+	uint64_t to;
+	bool slot;
+
+	if (mt_elf_find_func(elf, name, &a) || mt_elf_find_func(elf, own, &b))
+		return false;
+	if (a.addr == b.addr)
+		return true;
+	for (int hops = 0; hops < 4; hops++) {
+		rq.entry = a.addr;
+		if (mt_elf_text(elf, a.addr, &rq.text, &rq.text_len, &rq.text_addr) ||
+		    !mt_place_jump(&rq, &to, &slot))
+			return false;
+		bound = slot ? mt_elf_slot_symbol(elf, to) : NULL;
+		if (slot)
+			return bound && strcmp(bound, own) == 0;
+		if (to == b.addr)
+			return true;
+		a.addr = to; /* a PLT entry's, maybe */
+	}
+	return false;
+}
+
+/* A library whose functions are mostly mimalloc's: nothing else of weight is in it. */
+static bool is_library(const struct mt_elf *elf)
+{
+	size_t n, own = 0, all = 0;
+	const struct mt_sym *syms;
+
+	if (!mt_elf_exports(elf, "mi_malloc") || mt_elf_funcs(elf, &syms, &n))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (syms[i].local || syms[i].from_symtab)
+			continue;
+		all++;
+		own += strncmp(syms[i].name, "mi_", 3) == 0 ||
+		       mt_alloc_is_common_name(syms[i].name);
+	}
+	return own > all / 4 * 3;
+}
+
+static bool has_mimalloc(const struct mt_elf *elf, struct mt_alloc_identity *id)
+{
+	struct mt_sym sym;
+
+	if (mt_elf_find_func(elf, "mi_malloc", &sym) || mt_elf_find_func(elf, "mi_free", &sym))
+		return false;
+	read_version(elf, id->version, sizeof(id->version));
+	id->foreign_names = !is_own(elf, "malloc", "mi_malloc");
+	id->own_text = is_library(elf);
+	return true;
+}
+
+static bool identify(const struct mt_elf *elf, struct mt_alloc_identity *id)
+{
+	id->layout = MT_LAYOUT_MIMALLOC;
+	return has_mimalloc(elf, id) && mt_mimalloc_layout(elf, id->params) == 0;
+}
+
+static bool identify_other(const struct mt_elf *elf, struct mt_alloc_identity *id)
+{
+	uint64_t unused[MT_FILE_PARAMS];
+
+	id->layout = MT_LAYOUT_REQUESTED;
+	return has_mimalloc(elf, id) && mt_mimalloc_layout(elf, unused) != 0;
+}
+
+const struct mt_allocator mt_alloc_mimalloc = {
+	.name = "mimalloc",
+	.funcs = funcs,
+	.text_symbols = text_symbols,
+	.identify = identify,
+};
+
+/* What copies strings does not say how much it takes: their blocks are unknown then. */
+const struct mt_allocator mt_alloc_mimalloc_requested = {
+	.name = "mimalloc",
+	.funcs = funcs + STRINGS,
+	.text_symbols = text_symbols,
+	.identify = identify_other,
+};
