@@ -182,13 +182,16 @@ MT_INLINE void keep_old(const struct hit *h, const struct mt_frame *f)
 /*
  * An operator new was left without a block: by an exception or a longjmp, which
  * the stack pointer shows or the return address that is gone from where the call
- * put it; or it went on to a function that counts by itself.
+ * put it. Or the function went on to one that counts by itself. Nothing is lost
+ * but, maybe, calls that passed for nested.
  */
 MT_INLINE void leave_frame(const struct hit *h, struct mt_frame *f)
 {
 	if (mt_core_shape(f->kind).block)
 		keep_old(h, f);
-	drop_frame(f, h->c);
+	f->sp = 0;
+	if (f->nested)
+		COUNT(h->c->unreturned, f->nested);
 }
 
 MT_INLINE bool is_left(const struct mt_frame *f)
