@@ -182,15 +182,15 @@ MT_INLINE void keep_old(const struct hit *h, const struct mt_frame *f)
 /*
  * An operator new was left without a block: by an exception or a longjmp, which
  * the stack pointer shows or the return address that is gone from where the call
- * put it. Or the function went on to one that counts by itself. Nothing is lost
- * but, maybe, calls that passed for nested.
+ * put it; calls that passed for nested may then be lost. Or a function went on
+ * to another of its kind, which counts for both.
  */
 MT_INLINE void leave_frame(const struct hit *h, struct mt_frame *f)
 {
 	if (mt_core_shape(f->kind).block)
 		keep_old(h, f);
 	f->sp = 0;
-	if (f->nested)
+	if (f->nested && mt_core_exits(f->kind))
 		COUNT(h->c->unreturned, f->nested);
 }
 
