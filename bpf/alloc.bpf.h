@@ -348,6 +348,21 @@ MT_INLINE void on_reallocarray(const struct hit *h)
 		COUNT(h->c->failed, 1);
 }
 
+/* The allocator calls itself, for what is its own: mimalloc 3 what it keeps of a thread. */
+MT_INLINE bool enters_by_itself(const struct hit *h)
+{
+	__u64 ret = 0;
+
+	if (!h->file->text_len)
+		return false;
+	if (read_user_u64(&ret, PT_REGS_SP(h->ctx)))
+		COUNT(h->c->failed_reads, 1);
+	if (!is_internal(h, ret))
+		return false;
+	COUNT(h->c->internal, 1);
+	return true;
+}
+
 /* The entry of a function that may contain another one. */
 MT_INLINE void on_frame_enter(const struct hit *h)
 {
@@ -360,7 +375,8 @@ MT_INLINE void on_frame_enter(const struct hit *h)
 	if (!f)
 		COUNT(h->c->failed_storage, 1);
 	else if (!mt_core_entered_again(f, sp) &&
-		 !inside_frame(h, f, mt_core_frame_at_entry(f, sp, kind, tails)))
+		 !inside_frame(h, f, mt_core_frame_at_entry(f, sp, kind, tails)) &&
+		 !enters_by_itself(h))
 		fill_frame(f, h, kind);
 }
 

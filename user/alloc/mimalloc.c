@@ -13,7 +13,7 @@
 #include "alloc/alloc.h"
 #include "sys/emulate.h"
 
-#define STRINGS 10
+#define STRINGS 12
 
 static const struct mt_alloc_func funcs[] = {
 	{"mi_strdup", MT_KIND_ALLOC, false, true},
@@ -23,6 +23,8 @@ static const struct mt_alloc_func funcs[] = {
 	{"mi_realpath", MT_KIND_ALLOC, false, true},
 	{"mi_mbsdup", MT_KIND_ALLOC, false, true},
 	{"mi_wcsdup", MT_KIND_ALLOC, false, true},
+	{"mi_dupenv_s", MT_KIND_POSIX_MEMALIGN, false, true},
+	{"mi_wdupenv_s", MT_KIND_POSIX_MEMALIGN, false, true},
 	{"mi_heap_strdup", MT_KIND_MEMALIGN, false, true},
 	{"mi_heap_strndup", MT_KIND_MEMALIGN, false, true},
 	{"mi_heap_realpath", MT_KIND_MEMALIGN, false, true},
