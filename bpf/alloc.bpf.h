@@ -8,10 +8,13 @@
 #ifndef MT_ALLOC_BPF_H
 #define MT_ALLOC_BPF_H
 
+#include "target.bpf.h"
+
 #include "blocks.bpf.h"
 #include "size_glibc.bpf.h"
 #include "size_jemalloc.bpf.h"
-#include "target.bpf.h"
+#include "size_mimalloc.bpf.h"
+#include "size_musl.bpf.h"
 
 /* x86-64 System V: what a probe reads of the registers. */
 #define REG_ARG1(ctx) PT_REGS_PARM1(ctx)
@@ -107,6 +110,12 @@ static __noinline long block_size(const struct mt_file *f, __u64 bias, __u64 ptr
 	case MT_LAYOUT_JEMALLOC:
 		r = size_jemalloc(f, bias, ptr, &size);
 		break;
+	case MT_LAYOUT_MUSL:
+		r = size_musl(f, bias, ptr, &size);
+		break;
+	case MT_LAYOUT_MIMALLOC:
+		r = size_mimalloc(f, bias, ptr, &size);
+		break;
 	}
 	return r ? r : (long)size;
 }
@@ -177,13 +186,16 @@ MT_INLINE void keep_old(const struct hit *h, const struct mt_frame *f)
 /*
  * An operator new was left without a block: by an exception or a longjmp, which
  * the stack pointer shows or the return address that is gone from where the call
- * put it; or it went on to a function that counts by itself.
+ * put it; calls that passed for nested may then be lost. Or a function went on
+ * to another of its kind, which counts for both.
  */
 MT_INLINE void leave_frame(const struct hit *h, struct mt_frame *f)
 {
 	if (mt_core_shape(f->kind).block)
 		keep_old(h, f);
-	drop_frame(f, h->c);
+	f->sp = 0;
+	if (f->nested && mt_core_exits(f->kind))
+		COUNT(h->c->unreturned, f->nested);
 }
 
 MT_INLINE bool is_left(const struct mt_frame *f)
@@ -340,6 +352,21 @@ MT_INLINE void on_reallocarray(const struct hit *h)
 		COUNT(h->c->failed, 1);
 }
 
+/* The allocator calls itself, for what is its own: mimalloc 3 what it keeps of a thread. */
+MT_INLINE bool enters_by_itself(const struct hit *h)
+{
+	__u64 ret = 0;
+
+	if (!h->file->text_len)
+		return false;
+	if (read_user_u64(&ret, PT_REGS_SP(h->ctx)))
+		COUNT(h->c->failed_reads, 1);
+	if (!is_internal(h, ret))
+		return false;
+	COUNT(h->c->internal, 1);
+	return true;
+}
+
 /* The entry of a function that may contain another one. */
 MT_INLINE void on_frame_enter(const struct hit *h)
 {
@@ -352,7 +379,8 @@ MT_INLINE void on_frame_enter(const struct hit *h)
 	if (!f)
 		COUNT(h->c->failed_storage, 1);
 	else if (!mt_core_entered_again(f, sp) &&
-		 !inside_frame(h, f, mt_core_frame_at_entry(f, sp, kind, tails)))
+		 !inside_frame(h, f, mt_core_frame_at_entry(f, sp, kind, tails)) &&
+		 !enters_by_itself(h))
 		fill_frame(f, h, kind);
 }
 

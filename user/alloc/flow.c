@@ -40,6 +40,8 @@ struct facts {
 	size_t of;
 	bool is_new;
 	bool contains;   /* it calls or jumps to another that allocates */
+	bool returns;    /* by itself */
+	bool passes_on;  /* it jumps to another that frees */
 	const char *why; /* it cannot be counted; static text */
 };
 
@@ -83,6 +85,7 @@ static void on_tail(struct facts *f, const struct mt_flow *flow, size_t k)
 	const enum mt_kind own = found->probes[f->of].kind, other = found->probes[k].kind;
 
 	if (frees(own) && frees(other)) {
+		f->passes_on = true;
 		if (flow->conditional)
 			f->why = "it may jump to another function that frees";
 		else
@@ -90,7 +93,7 @@ static void on_tail(struct facts *f, const struct mt_flow *flow, size_t k)
 			    "a jump to another that frees: the same call counts once");
 		return;
 	}
-	f->contains = !frees(other);
+	f->contains = f->contains || !frees(other);
 	if (own == other)
 		found->flags |= MT_FILE_TAILS;
 }
@@ -135,6 +138,7 @@ static unsigned int on_flow(void *ctx, struct mt_flow *flow)
 
 	switch (flow->how) {
 	case MT_FLOW_RET:
+		f->returns = true;
 		if (f->is_new)
 			add(f, MT_KIND_EXIT, flow->addr, "an exit");
 		return 0;
@@ -204,11 +208,13 @@ static int follow(struct mt_plan *plan, size_t i, bool *ok)
 		return r;
 	if (must_frame(plan, f.contains))
 		frame(&found->probes[i]);
-	*ok = !f.why || !f.is_new;
+	/* what always passes on to others that free is seen there */
+	*ok = f.passes_on && !f.returns ? false : !f.why || !f.is_new;
 	if (*ok)
 		return 0;
 	found->n_probes = before;
-	miss(plan, i, f.why);
+	if (f.is_new)
+		miss(plan, i, f.why);
 	return 0;
 }
 

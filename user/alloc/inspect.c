@@ -385,6 +385,7 @@ static void find_text(const struct mt_plan *plan, const struct mt_allocator *all
 static int inspect_as(const struct mt_elf *elf, const struct mt_allocator *allocator,
 		      uint32_t kernel, struct mt_alloc_found *found)
 {
+	bool forward[MT_PROBES_MAX];
 	__attribute__((cleanup(plan_fini))) struct mt_plan plan = {
 		.elf = elf, .kernel = kernel, .found = found};
 	int r = list_starts(&plan);
@@ -396,11 +397,12 @@ static int inspect_as(const struct mt_elf *elf, const struct mt_allocator *alloc
 		return r;
 	if (!plan.n)
 		return -ENOENT;
-	for (size_t i = 0; i < plan.n;)
-		if (forwards(&plan, i))
+	/* one may jump to another of them: all are looked at before one goes */
+	for (size_t i = 0; i < plan.n; i++)
+		forward[i] = forwards(&plan, i);
+	for (size_t i = plan.n; i-- > 0;)
+		if (forward[i])
 			mt_plan_remove(&plan, i);
-		else
-			i++;
 	find_text(&plan, allocator);
 	r = mt_plan_flows(&plan);
 	if (!r && !plan.n)

@@ -424,6 +424,24 @@ int mt_elf_text(const struct mt_elf *elf, uint64_t addr, const uint8_t **bytes, 
 	return 0;
 }
 
+int mt_elf_read(const struct mt_elf *elf, uint64_t addr, void *dst, size_t n)
+{
+	for (size_t i = 0; i < elf->n_ph; i++) {
+		const GElf_Phdr *ph = &elf->ph[i];
+		const Elf_Data *data;
+
+		if (ph->p_type != PT_LOAD || (ph->p_flags & PF_W) || addr < ph->p_vaddr)
+			continue;
+		data = load_segment(elf, i, ELF_T_BYTE);
+		if (!data || addr - ph->p_vaddr > data->d_size ||
+		    n > data->d_size - (addr - ph->p_vaddr))
+			continue;
+		memcpy(dst, (const uint8_t *)data->d_buf + (addr - ph->p_vaddr), n);
+		return 0;
+	}
+	return -ENOENT;
+}
+
 /* Old linkers put read-only data beside the code: those segments come last. */
 const char *mt_elf_find_text(const struct mt_elf *elf, const char *needle, size_t *max)
 {

@@ -79,6 +79,11 @@ int mt_elf_add_debug(struct mt_elf *elf, int fd);
 int mt_elf_text(const struct mt_elf *elf, uint64_t addr, const uint8_t **bytes, size_t *len,
 		uint64_t *start);
 /*
+ * Copies n bytes at link-time address addr that the file holds and no process
+ * changes: of one segment that is not writable. -ENOENT: they are not such.
+ */
+int mt_elf_read(const struct mt_elf *elf, uint64_t addr, void *dst, size_t n);
+/*
  * Finds a short read-only string in .rodata, e.g. "GNU C Library", for version
  * banners. Returns a pointer owned by the elf, with *max readable bytes, or NULL.
  */
