@@ -175,7 +175,7 @@ struct mt_life {
 #define MT_HOLD_ROUNDS 16
 struct mt_hold_key {
 	__u32 tid;
-	__u32 round; /* from 0 */
+	__u32 round; /* from 0; the first one's entry stays as long as the thread may wait */
 };
 
 /* What the iterator over mappings writes: code of a file. */

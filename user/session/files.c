@@ -136,13 +136,11 @@ static int learn(struct mt_session *s, pid_t pid, uint64_t addr, const struct mt
 		same = same_file(s, key, found);
 		*id = same ? same->id : 0;
 	}
-	if (!r && !*id) {
-		r = add(s, key, &found, id);
-		if (r)
-			return r;
-	}
-	bpf_map__update_elem(known, key, sizeof(*key), id, sizeof(*id), BPF_ANY);
-	return 0;
+	r = r || *id ? 0 : add(s, key, &found, id);
+	/* what could not be probed is not tried again for each process that maps it */
+	if (r != -ESRCH)
+		bpf_map__update_elem(known, key, sizeof(*key), id, sizeof(*id), BPF_ANY);
+	return r;
 }
 
 /* libc comes last: what takes its place is more telling. */
@@ -199,7 +197,7 @@ int mt_files_scan(struct mt_session *s, pid_t pid)
 			continue;
 		set_scope(s, t, &v[i].key);
 		r = learn(s, t->pid, v[i].start, &v[i].key, &maps, &id);
-		if (r && !first && r != -ESRCH)
+		if (r && !first && r != -ESRCH && pid > 0)
 			first = r;
 		if (!r)
 			note(s, t, id);
@@ -207,15 +205,15 @@ int mt_files_scan(struct mt_session *s, pid_t pid)
 	return first;
 }
 
+/* One file less that the thread waits for. */
 static void release(struct mt_session *s, uint32_t tid)
 {
-	struct mt_hold_key key = {.tid = tid};
-	uint32_t one = 1;
+	struct bpf_map *released = s->progs.skel->maps.mt_released;
+	uint32_t done = 0;
 
-	bpf_map__update_elem(s->progs.skel->maps.mt_released, &tid, sizeof(tid), &one, sizeof(one),
-			     BPF_ANY);
-	for (; key.round < MT_HOLD_ROUNDS; key.round++)
-		bpf_map__delete_elem(s->progs.skel->maps.mt_holds, &key, sizeof(key), 0);
+	bpf_map__lookup_elem(released, &tid, sizeof(tid), &done, sizeof(done), 0);
+	done++;
+	bpf_map__update_elem(released, &tid, sizeof(tid), &done, sizeof(done), BPF_ANY);
 }
 
 /* It was not held until its probes stood: what it did before has gone by. */

@@ -106,6 +106,7 @@ static void on_exec(struct mt_session *s, struct mt_tracee *t, const struct mt_l
 	snprintf(t->comm, sizeof(t->comm), "%.*s", (int)sizeof(l->target.comm), l->target.comm);
 	if (mt_proc_exe(t->pid, t->exe, sizeof(t->exe)))
 		t->exe[0] = '\0';
+	mt_proc_cgroup(t->pid, t->cgroup, sizeof(t->cgroup)); /* engines move before they exec */
 	t->since = MT_SINCE_START;
 	if (!s->progs.zero_at_exec) {
 		take_base(s, t);

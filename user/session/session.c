@@ -271,9 +271,9 @@ bool mt_session_ended(const struct mt_session *s, size_t i)
 	return s->tracees[i]->ended;
 }
 
-const struct mt_alloc_found *mt_session_allocator(const struct mt_session *s, size_t i)
+const struct mt_alloc_found *mt_session_probed(const struct mt_session *s, size_t i)
 {
-	return s->tracees[i]->found;
+	return i < s->n_probed ? s->probed[i].found : NULL;
 }
 
 const char *mt_session_method(const struct mt_session *s)
