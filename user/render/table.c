@@ -210,7 +210,7 @@ static void write_losses(struct mt_writer *w, const struct mt_snapshot *s,
 		{"failed_storage", f->failed_storage, "no room for a thread's frame"},
 		{"unreturned", f->unreturned, "entries whose return never came"},
 		{"unknown_free", f->unknown_free, "frees of unknown blocks"},
-		{"inherited", f->inherited, "threads that ran on at the fork it comes from"},
+		{"inherited", f->inherited, "threads that ran on at its fork"},
 		{"untraced", f->untraced,
 		 s->processes ? "processes with an image not to be traced"
 			      : "1: runs an image that could not be traced"},
