@@ -54,7 +54,7 @@ struct mt_counters {
 	__u64 failed_storage; /* loss: no room for a thread's frame */
 	__u64 unreturned;     /* loss: an entry whose return never came */
 	__u64 unknown_free;   /* loss: free of what no allocator of ours made */
-	__u64 map_full;       /* loss: no room for a child, or to tell user space of its life */
+	__u64 map_full;       /* loss: no room for a child, its life's news, or a live block */
 	__u64 inherited;      /* loss: threads that ran on while the process forked off */
 	__u64 events;         /* probe hits of this target */
 };
@@ -63,14 +63,20 @@ struct mt_counters {
 enum mt_layout {
 	MT_LAYOUT_GLIBC,     /* the word before it; mapped blocks: chunk size - 16 */
 	MT_LAYOUT_GLIBC_243, /* the same; mapped blocks: chunk size - 8 */
+	MT_LAYOUT_MUSL,
+	MT_LAYOUT_JEMALLOC,
+	MT_LAYOUT_TCMALLOC,
+	MT_LAYOUT_MIMALLOC,
+	MT_LAYOUT_REQUESTED, /* unknown: as requested, kept in a map of live blocks */
 };
 
 #define MT_FILE_PARAMS 12
+#define MT_FILE_TAILS  1u /* flag: a framed function jumps to another of its kind */
 
 /* One probed file, by the id that its probes' cookies carry. Addresses are link-time ones. */
 struct mt_file {
-	__u32 layout; /* enum mt_layout */
-	__u32 flags;
+	__u32 layout;            /* enum mt_layout */
+	__u32 flags;             /* MT_FILE_* */
 	__u64 text_lo, text_len; /* the allocator's own text; length 0: unknown */
 	__u64 p[MT_FILE_PARAMS]; /* what the layout's reader needs; see alloc/X.c */
 };
@@ -100,28 +106,67 @@ struct mt_target {
 	__u32 owner; /* whose memory it has, or began with a copy of; 0 unknown */
 };
 
-/* Allocation functions that may contain another one push a frame. */
+/*
+ * What a probed function does, and which of its arguments say how much: the
+ * shapes are in core.bpf.h. "Plain" ones contain no other probed function and
+ * have a return probe only; "framed" ones push a frame at entry and account at
+ * return. The NEW kinds may be left by an exception, which must not meet a
+ * return probe: their exits are probes of their own.
+ */
 enum mt_kind {
-	MT_KIND_MALLOC = 1, /* malloc, calloc: a return probe only */
-	MT_KIND_FREE,
+	MT_KIND_MALLOC = 1, /* plain: (n) */
+	MT_KIND_FREE,       /* an entry only: (block, ...) */
 	MT_KIND_REALLOC,
 	MT_KIND_REALLOCARRAY, /* an entry only: it calls realloc */
-	MT_KIND_MEMALIGN,     /* returns the block: memalign, aligned_alloc, valloc, pvalloc */
+	MT_KIND_MEMALIGN,     /* framed: (any, n, ...): memalign, aligned_alloc, mi_heap_malloc */
 	MT_KIND_POSIX_MEMALIGN,
-	/* Jumps back to the entry: the same call enters once more. */
+	/* Jumps back to the entry, or to another's: the same call enters once more. */
 	MT_KIND_FREE_AGAIN,
 	MT_KIND_MALLOC_AGAIN,
 	MT_KIND_REALLOC_AGAIN,
+	MT_KIND_CALLOC,         /* plain: (n, size, ...) */
+	MT_KIND_ALLOC,          /* framed: (n, ...): valloc, mi_malloc_aligned */
+	MT_KIND_ALLOC_N,        /* framed: (n, size, ...): calloc that calls malloc */
+	MT_KIND_HEAP_ALLOC_N,   /* framed: (any, n, size, ...) */
+	MT_KIND_REALLOC_N,      /* framed: (block, n, size, ...) */
+	MT_KIND_HEAP_REALLOC,   /* framed: (any, block, n, ...) */
+	MT_KIND_HEAP_REALLOC_N, /* framed: (any, block, n, size, ...) */
+	MT_KIND_REALLOCF,       /* framed: (block, n), and frees the block where it fails */
+	MT_KIND_HEAP_REALLOCF,  /* framed: (any, block, n), the same */
+	MT_KIND_XALLOCX,        /* framed: (block, n, ...); returns the size that it has now */
+	MT_KIND_NEW,            /* (n, ...) */
+	MT_KIND_NEW_N,          /* (n, size) */
+	MT_KIND_HEAP_NEW,       /* (any, n) */
+	MT_KIND_HEAP_NEW_N,     /* (any, n, size) */
+	MT_KIND_NEW_REALLOC,    /* (block, n) */
+	MT_KIND_NEW_REALLOC_N,  /* (block, n, size) */
+	/* Within functions of the NEW kinds: */
+	MT_KIND_EXIT,  /* where one returns */
+	MT_KIND_LEAVE, /* where one is left without a block: throws, or jumps to what counts itself
+			*/
+	MT_KINDS,
 };
+
+#define MT_SIZE_UNKNOWN (~0ull)
 
 struct mt_frame {
 	__u64 sp;       /* stack pointer at the function's entry; 0: no frame */
 	__u64 again;    /* stack pointer of a call that enters once more; 0: none does */
 	__u64 ptr;      /* realloc: the old block; posix_memalign: where the result goes */
-	__u64 old_size; /* realloc: usable size of the old block */
-	__u64 request;  /* realloc: bytes asked for */
+	__u64 old_size; /* realloc: size of the old block, or MT_SIZE_UNKNOWN */
+	__u64 request;  /* bytes asked for */
+	__u64 ret;      /* NEW kinds: the return address */
+	__u64 bias;     /* of the probed file: not all kernels tell a return probe its own */
+	__u64 freed;    /* the last block freed, where sizes are as requested */
 	__u32 kind;     /* enum mt_kind */
 	__u32 nested;   /* calls seen inside */
+};
+
+/* A live block of a process whose sizes are as requested; its size is the map's value. */
+struct mt_block {
+	__u32 tgid; /* as the target's key */
+	__u32 pad;
+	__u64 addr;
 };
 
 /*
@@ -196,7 +241,8 @@ MT_SIZE_ASSERT(struct mt_vm_flow, 32);
 MT_SIZE_ASSERT(struct mt_counters, 32 * MT_CLASSES + 32 * MT_VM_CALLS + 80);
 MT_SIZE_ASSERT(struct mt_file, 24 + 8 * MT_FILE_PARAMS);
 MT_SIZE_ASSERT(struct mt_target, 96);
-MT_SIZE_ASSERT(struct mt_frame, 48);
+MT_SIZE_ASSERT(struct mt_frame, 72);
+MT_SIZE_ASSERT(struct mt_block, 16);
 MT_SIZE_ASSERT(struct mt_file_key, 24);
 MT_SIZE_ASSERT(struct mt_life, 56 + sizeof(struct mt_target));
 MT_SIZE_ASSERT(struct mt_code, 48);

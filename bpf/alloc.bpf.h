@@ -2,17 +2,36 @@
 /*
  * Counting allocations. One return probe on malloc and calloc, one entry probe
  * on free; functions that may contain another allocation (realloc, memalign
- * and their kin) open a frame at entry and account at return.
+ * and their kin) open a frame at entry and account at return; operator new
+ * accounts at probes on its exits.
  */
 #ifndef MT_ALLOC_BPF_H
 #define MT_ALLOC_BPF_H
 
+#include "blocks.bpf.h"
+#include "size_glibc.bpf.h"
 #include "target.bpf.h"
 
 /* x86-64 System V: what a probe reads of the registers. */
 #define REG_ARG1(ctx) PT_REGS_PARM1(ctx)
 #define REG_ARG2(ctx) PT_REGS_PARM2(ctx)
 #define REG_ARG3(ctx) PT_REGS_PARM3(ctx)
+#define REG_ARG4(ctx) PT_REGS_PARM4(ctx)
+
+/*
+ * Argument n, from 1. All are read first, each where it stands: the verifier
+ * takes no address into the registers that is computed.
+ */
+MT_INLINE __u64 arg_of(struct pt_regs *ctx, __u32 n)
+{
+	__u64 a1 = REG_ARG1(ctx), a2 = REG_ARG2(ctx), a3 = REG_ARG3(ctx), a4 = REG_ARG4(ctx);
+
+	barrier_var(a1);
+	barrier_var(a2);
+	barrier_var(a3);
+	barrier_var(a4);
+	return n == 1 ? a1 : n == 2 ? a2 : n == 3 ? a3 : a4;
+}
 
 /* One probe hit of a counted process. */
 struct hit {
@@ -68,22 +87,70 @@ MT_INLINE void count_free(struct mt_counters *c, __u64 size)
 	COUNT(c->cls[i].free_bytes, size);
 }
 
-/* Usable size of a block, 0 if its header can't be read or is none. */
-MT_INLINE __u64 usable_size(const struct hit *h, __u64 ptr)
+/*
+ * What malloc_usable_size says of a block, 0 if there is no live one; negative
+ * if memory could not be read. Not inlined: once in each program, not once for
+ * each place that asks. Not global either: such a function could not be called
+ * from programs that may not sleep (kernel 6.15 and newer), for what it could do.
+ */
+static __noinline long block_size(const struct mt_file *f, __u64 bias, __u64 ptr)
 {
-	__u64 word, size;
+	__u64 size = 0;
+	long r = -1;
 
-	if (read_user_u64(&word, ptr - sizeof(word))) {
-		COUNT(h->c->failed_reads, 1);
-		return 0;
+	switch (f->layout) {
+	case MT_LAYOUT_GLIBC:
+	case MT_LAYOUT_GLIBC_243:
+		r = size_glibc(f, bias, ptr, &size);
+		break;
 	}
-	size = mt_core_glibc_usable(word, h->file->layout);
-	if (!size)
-		COUNT(h->c->unknown_free, 1);
-	return size;
+	return r ? r : (long)size;
 }
 
-MT_INLINE void count_new_block(const struct hit *h, __u64 ptr)
+/* The same; what is wrong is counted and gives 0. */
+MT_INLINE __u64 usable_size(const struct hit *h, __u64 ptr)
+{
+	long size = block_size(h->file, h->bias, ptr);
+
+	if (size > 0)
+		return size;
+	if (size < 0)
+		COUNT(h->c->failed_reads, 1);
+	else
+		COUNT(h->c->unknown_free, 1);
+	return 0;
+}
+
+MT_INLINE bool by_request(const struct hit *h)
+{
+	return h->file->layout == MT_LAYOUT_REQUESTED;
+}
+
+/* Size of a block that is given back; MT_SIZE_UNKNOWN: lost, and counted as that. */
+MT_INLINE __u64 old_size(const struct hit *h, struct mt_frame *f, __u64 ptr)
+{
+	__u64 size;
+
+	if (by_request(h))
+		return take_block(f, h->c, ptr);
+	size = usable_size(h, ptr);
+	return size ? size : MT_SIZE_UNKNOWN;
+}
+
+/* The same of one that has just been made. */
+MT_INLINE __u64 new_size(const struct hit *h, __u64 ptr, __u64 request)
+{
+	__u64 size;
+
+	if (by_request(h)) {
+		put_block(h->c, ptr, request);
+		return request;
+	}
+	size = usable_size(h, ptr);
+	return size ? size : MT_SIZE_UNKNOWN;
+}
+
+MT_INLINE void count_new_block(const struct hit *h, __u64 ptr, __u64 request)
 {
 	__u64 size;
 
@@ -91,44 +158,88 @@ MT_INLINE void count_new_block(const struct hit *h, __u64 ptr)
 		COUNT(h->c->failed, 1);
 		return;
 	}
-	size = usable_size(h, ptr);
-	if (size)
+	size = new_size(h, ptr, request);
+	if (size != MT_SIZE_UNKNOWN)
 		count_malloc(h->c, size);
+}
+
+/* What the frame's call was to resize is as it was. */
+MT_INLINE void keep_old(const struct hit *h, const struct mt_frame *f)
+{
+	if (by_request(h) && f->ptr && f->old_size != MT_SIZE_UNKNOWN)
+		put_block(h->c, f->ptr, f->old_size);
+}
+
+/*
+ * An operator new was left without a block: by an exception or a longjmp, which
+ * the stack pointer shows or the return address that is gone from where the call
+ * put it; or it went on to a function that counts by itself.
+ */
+MT_INLINE void leave_frame(const struct hit *h, struct mt_frame *f)
+{
+	if (mt_core_shape(f->kind).block)
+		keep_old(h, f);
+	drop_frame(f, h->c);
+}
+
+MT_INLINE bool is_left(const struct mt_frame *f)
+{
+	__u64 ret = 0;
+
+	return mt_core_exits(f->kind) && (read_user_u64(&ret, f->sp) || ret != f->ret);
 }
 
 /*
  * True if the call is made inside the open frame: then it is the outer
  * function's business. A frame that was left without a return is dropped.
  */
-MT_INLINE bool inside_frame(struct mt_frame *f, enum mt_frame_state state, struct mt_counters *c)
+MT_INLINE bool inside_frame(const struct hit *h, struct mt_frame *f, enum mt_frame_state state)
 {
-	if (!f)
+	if (!f || state == MT_FRAME_NONE || state == MT_FRAME_OWN)
 		return false;
-	if (state == MT_FRAME_STALE)
-		drop_frame(f, c);
-	if (state != MT_FRAME_INSIDE)
+	if (state == MT_FRAME_STALE) {
+		drop_frame(f, h->c);
 		return false;
+	}
+	if (state == MT_FRAME_LEFT || is_left(f)) {
+		leave_frame(h, f);
+		return false;
+	}
 	f->nested++;
-	COUNT(c->nested, 1);
+	COUNT(h->c->nested, 1);
 	return true;
+}
+
+/* A call inside an operator new that gave nothing leaves nothing to lose. */
+MT_INLINE void forgive_nested(struct mt_frame *f)
+{
+	if (mt_core_exits(f->kind) && f->nested)
+		f->nested--;
 }
 
 /* The return of malloc or calloc. */
 MT_INLINE void on_malloc_return(const struct hit *h)
 {
 	struct mt_frame *f = current_frame();
-	__u64 sp = PT_REGS_SP(h->ctx);
+	__u64 sp = PT_REGS_SP(h->ctx), ptr = PT_REGS_RC(h->ctx);
+	enum mt_frame_state state;
 
 	COUNT(h->c->events, 1);
 	if (mt_core_entered_again(f, sp - 8))
 		return;
-	if (inside_frame(f, mt_core_frame_at_return(f, sp, MT_KIND_MALLOC), h->c))
+	state = mt_core_frame_at_return(f, sp, MT_KIND_MALLOC);
+	if (inside_frame(h, f, state)) {
+		if (!ptr)
+			forgive_nested(f);
 		return;
+	}
+	if (state == MT_FRAME_OWN)
+		f->sp = 0;
 	if (is_internal(h, PT_REGS_IP(h->ctx))) {
 		COUNT(h->c->internal, 1);
 		return;
 	}
-	count_new_block(h, PT_REGS_RC(h->ctx));
+	count_new_block(h, ptr, 0);
 }
 
 /* The entry of free. */
@@ -140,7 +251,7 @@ MT_INLINE void on_free(const struct hit *h)
 	if (!ptr)
 		return;
 	COUNT(h->c->events, 1);
-	f = current_frame();
+	f = by_request(h) ? create_frame() : current_frame();
 	if (mt_core_entered_again(f, sp))
 		return;
 	if (read_user_u64(&ret, sp))
@@ -149,10 +260,10 @@ MT_INLINE void on_free(const struct hit *h)
 		COUNT(h->c->internal, 1);
 		return;
 	}
-	if (inside_frame(f, mt_core_frame_at_entry(f, sp, MT_KIND_FREE), h->c))
+	if (inside_frame(h, f, mt_core_frame_at_entry(f, sp, MT_KIND_FREE, false)))
 		return;
-	size = usable_size(h, ptr);
-	if (size)
+	size = old_size(h, f, ptr);
+	if (size != MT_SIZE_UNKNOWN)
 		count_free(h->c, size);
 }
 
@@ -176,27 +287,36 @@ MT_INLINE void on_again(const struct hit *h)
 	if (!f)
 		COUNT(h->c->failed_storage, 1);
 	else if (kind != MT_KIND_MALLOC_AGAIN ||
-		 mt_core_frame_at_entry(f, sp, MT_KIND_MALLOC) != MT_FRAME_INSIDE)
+		 mt_core_frame_at_entry(f, sp, MT_KIND_MALLOC, false) != MT_FRAME_INSIDE)
 		f->again = sp;
 }
 
 /* What the return will need and only the entry knows. */
 MT_INLINE void fill_frame(struct mt_frame *f, const struct hit *h, __u32 kind)
 {
+	const struct mt_shape shape = mt_core_shape(kind);
+	const __u64 sp = PT_REGS_SP(h->ctx);
+	__u64 ret = 0;
+
 	f->ptr = 0;
-	f->old_size = 0;
-	f->request = 1;
-	if (kind == MT_KIND_POSIX_MEMALIGN) {
+	f->old_size = MT_SIZE_UNKNOWN;
+	f->request = arg_of(h->ctx, shape.n);
+	if (shape.m)
+		f->request = mt_core_product(f->request, arg_of(h->ctx, shape.m));
+	if (shape.flags & MT_SHAPE_IN_ARG)
 		f->ptr = REG_ARG1(h->ctx);
-	} else if (kind == MT_KIND_REALLOC) {
-		f->ptr = REG_ARG1(h->ctx);
-		f->request = REG_ARG2(h->ctx);
+	if (shape.block) {
+		f->ptr = arg_of(h->ctx, shape.block);
 		if (f->ptr)
-			f->old_size = usable_size(h, f->ptr);
+			f->old_size = old_size(h, f, f->ptr);
 	}
+	if ((shape.flags & MT_SHAPE_EXITS) && read_user_u64(&ret, sp))
+		COUNT(h->c->failed_reads, 1);
+	f->ret = ret;
+	f->bias = h->bias;
 	f->kind = kind;
 	f->nested = 0;
-	f->sp = PT_REGS_SP(h->ctx);
+	f->sp = sp;
 }
 
 /*
@@ -219,34 +339,53 @@ MT_INLINE void on_reallocarray(const struct hit *h)
 /* The entry of a function that may contain another one. */
 MT_INLINE void on_frame_enter(const struct hit *h)
 {
+	const bool tails = h->file->flags & MT_FILE_TAILS;
+	const __u64 sp = PT_REGS_SP(h->ctx);
 	struct mt_frame *f = create_frame();
 	__u32 kind = MT_COOKIE_KIND(h->cookie);
 
 	COUNT(h->c->events, 1);
 	if (!f)
 		COUNT(h->c->failed_storage, 1);
-	else if (!mt_core_entered_again(f, PT_REGS_SP(h->ctx)) &&
-		 !inside_frame(f, mt_core_frame_at_entry(f, PT_REGS_SP(h->ctx), kind), h->c))
+	else if (!mt_core_entered_again(f, sp) &&
+		 !inside_frame(h, f, mt_core_frame_at_entry(f, sp, kind, tails)))
 		fill_frame(f, h, kind);
 }
 
 MT_INLINE void account_realloc(const struct mt_frame *f, const struct hit *h, __u64 ptr)
 {
-	__u64 size = ptr ? usable_size(h, ptr) : 0;
+	__u64 size = ptr ? new_size(h, ptr, f->request) : 0;
 	struct mt_outcome o;
 
-	if (ptr && !size)
+	if (size == MT_SIZE_UNKNOWN)
 		return;
 	o = mt_core_realloc(f, ptr, size);
+	if (!ptr && !o.freed)
+		keep_old(h, f);
 	if (o.malloced)
 		count_malloc(h->c, size);
-	if (o.freed && f->old_size)
+	if (o.freed && f->old_size != MT_SIZE_UNKNOWN)
 		count_free(h->c, f->old_size);
 	if (o.failed)
 		COUNT(h->c->failed, 1);
 }
 
-MT_INLINE void account_posix_memalign(const struct mt_frame *f, const struct hit *h, int result)
+/* jemalloc's xallocx stays where it is and returns the size that the block has now. */
+MT_INLINE void account_in_situ(const struct mt_frame *f, const struct hit *h, __u64 size)
+{
+	if (f->old_size == MT_SIZE_UNKNOWN)
+		return;
+	if (by_request(h)) {
+		size = size >= f->request ? f->request : f->old_size;
+		put_block(h->c, f->ptr, size);
+	}
+	if (size == f->old_size)
+		return;
+	count_malloc(h->c, size);
+	count_free(h->c, f->old_size);
+}
+
+MT_INLINE void account_in_arg(const struct mt_frame *f, const struct hit *h, int result)
 {
 	__u64 ptr = 0;
 
@@ -254,13 +393,33 @@ MT_INLINE void account_posix_memalign(const struct mt_frame *f, const struct hit
 		COUNT(h->c->failed_reads, 1);
 		return;
 	}
-	count_new_block(h, ptr);
+	count_new_block(h, ptr, f->request);
 }
 
-/* Its return. */
-MT_INLINE void on_frame_return(const struct hit *h)
+/* The frame's function returns with rc. */
+MT_INLINE void account(struct mt_frame *f, struct hit *h, __u64 rc)
+{
+	const struct mt_shape shape = mt_core_shape(f->kind);
+
+	f->sp = 0;
+	COUNT(h->c->events, 1);
+	if (!h->bias)
+		h->bias = f->bias;
+	if (shape.flags & MT_SHAPE_IN_ARG)
+		account_in_arg(f, h, (int)rc);
+	else if (shape.flags & MT_SHAPE_IN_SITU)
+		account_in_situ(f, h, rc);
+	else if (shape.block)
+		account_realloc(f, h, rc);
+	else
+		count_new_block(h, rc, f->request);
+}
+
+/* The return of a function that pushed a frame. */
+MT_INLINE void on_frame_return(struct hit *h)
 {
 	__u32 kind = MT_COOKIE_KIND(h->cookie);
+	__u64 rc = PT_REGS_RC(h->ctx);
 	struct mt_frame *f = current_frame();
 	enum mt_frame_state state;
 
@@ -269,16 +428,33 @@ MT_INLINE void on_frame_return(const struct hit *h)
 	state = mt_core_frame_at_return(f, PT_REGS_SP(h->ctx), kind);
 	if (state == MT_FRAME_STALE)
 		drop_frame(f, h->c);
-	if (state != MT_FRAME_OWN)
-		return;
-	f->sp = 0;
-	COUNT(h->c->events, 1);
-	if (kind == MT_KIND_POSIX_MEMALIGN)
-		account_posix_memalign(f, h, (int)PT_REGS_RC(h->ctx));
-	else if (kind == MT_KIND_MEMALIGN)
-		count_new_block(h, PT_REGS_RC(h->ctx));
-	else
-		account_realloc(f, h, PT_REGS_RC(h->ctx));
+	else if (state == MT_FRAME_LEFT)
+		leave_frame(h, f);
+	else if (state == MT_FRAME_INSIDE && !rc == !(mt_core_shape(kind).flags & MT_SHAPE_IN_ARG))
+		forgive_nested(f);
+	else if (state == MT_FRAME_OWN && kind == f->kind)
+		account(f, h, rc);
+}
+
+/*
+ * An instruction at which an operator new returns. Several functions may share
+ * it, and it may be reached by others: it counts for the frame that was pushed
+ * at this very stack pointer.
+ */
+MT_INLINE void on_exit(struct hit *h)
+{
+	struct mt_frame *f = current_frame();
+
+	if (f && f->sp && f->sp == PT_REGS_SP(h->ctx) && mt_core_exits(f->kind))
+		account(f, h, PT_REGS_RC(h->ctx));
+}
+
+MT_INLINE void on_leave(const struct hit *h)
+{
+	struct mt_frame *f = current_frame();
+
+	if (f && f->sp && f->sp >= PT_REGS_SP(h->ctx) && mt_core_exits(f->kind))
+		leave_frame(h, f);
 }
 
 /*
@@ -292,14 +468,27 @@ int mt_alloc_enter(struct pt_regs *ctx)
 
 	if (!open_hit(&h, ctx, PT_REGS_IP(ctx)))
 		return 0;
-	if (MT_COOKIE_KIND(h.cookie) == MT_KIND_FREE)
+	switch (MT_COOKIE_KIND(h.cookie)) {
+	case MT_KIND_FREE:
 		on_free(&h);
-	else if (MT_COOKIE_KIND(h.cookie) == MT_KIND_REALLOCARRAY)
+		break;
+	case MT_KIND_REALLOCARRAY:
 		on_reallocarray(&h);
-	else if (MT_COOKIE_KIND(h.cookie) >= MT_KIND_FREE_AGAIN)
+		break;
+	case MT_KIND_FREE_AGAIN:
+	case MT_KIND_MALLOC_AGAIN:
+	case MT_KIND_REALLOC_AGAIN:
 		on_again(&h);
-	else
+		break;
+	case MT_KIND_EXIT:
+		on_exit(&h);
+		break;
+	case MT_KIND_LEAVE:
+		on_leave(&h);
+		break;
+	default:
 		on_frame_enter(&h);
+	}
 	return 0;
 }
 
@@ -310,10 +499,14 @@ int mt_alloc_exit(struct pt_regs *ctx)
 
 	if (!open_hit(&h, ctx, mt_func_ip ? bpf_get_func_ip(ctx) : 0))
 		return 0;
-	if (MT_COOKIE_KIND(h.cookie) == MT_KIND_MALLOC)
+	switch (MT_COOKIE_KIND(h.cookie)) {
+	case MT_KIND_MALLOC:
+	case MT_KIND_CALLOC:
 		on_malloc_return(&h);
-	else
+		break;
+	default:
 		on_frame_return(&h);
+	}
 	return 0;
 }
 

@@ -109,24 +109,103 @@ MT_INLINE __u64 mt_core_page_up(__u64 n, __u64 page)
 	return (n + page - 1) & ~(page - 1);
 }
 
+/* What a function's arguments mean, by their number from 1; 0: there is none such. */
+struct mt_shape {
+	__u8 block; /* the block that it gives back or resizes */
+	__u8 n;     /* bytes asked for */
+	__u8 m;     /* times this */
+	__u8 flags; /* MT_SHAPE_* */
+};
+
+#define MT_SHAPE_EXITS   1u /* no return probe: the NEW kinds */
+#define MT_SHAPE_FREES   2u /* frees the block where it fails */
+#define MT_SHAPE_IN_ARG  4u /* argument 1 says where the result goes */
+#define MT_SHAPE_IN_SITU 8u /* returns a size */
+
+static const struct mt_shape mt_shapes[MT_KINDS] = {
+	[MT_KIND_MALLOC] = {.n = 1},
+	[MT_KIND_FREE] = {.block = 1},
+	[MT_KIND_REALLOC] = {.block = 1, .n = 2},
+	[MT_KIND_MEMALIGN] = {.n = 2},
+	[MT_KIND_POSIX_MEMALIGN] = {.n = 3, .flags = MT_SHAPE_IN_ARG},
+	[MT_KIND_CALLOC] = {.n = 1, .m = 2},
+	[MT_KIND_ALLOC] = {.n = 1},
+	[MT_KIND_ALLOC_N] = {.n = 1, .m = 2},
+	[MT_KIND_HEAP_ALLOC_N] = {.n = 2, .m = 3},
+	[MT_KIND_REALLOC_N] = {.block = 1, .n = 2, .m = 3},
+	[MT_KIND_HEAP_REALLOC] = {.block = 2, .n = 3},
+	[MT_KIND_HEAP_REALLOC_N] = {.block = 2, .n = 3, .m = 4},
+	[MT_KIND_REALLOCF] = {.block = 1, .n = 2, .flags = MT_SHAPE_FREES},
+	[MT_KIND_HEAP_REALLOCF] = {.block = 2, .n = 3, .flags = MT_SHAPE_FREES},
+	[MT_KIND_XALLOCX] = {.block = 1, .n = 2, .flags = MT_SHAPE_IN_SITU},
+	[MT_KIND_NEW] = {.n = 1, .flags = MT_SHAPE_EXITS},
+	[MT_KIND_NEW_N] = {.n = 1, .m = 2, .flags = MT_SHAPE_EXITS},
+	[MT_KIND_HEAP_NEW] = {.n = 2, .flags = MT_SHAPE_EXITS},
+	[MT_KIND_HEAP_NEW_N] = {.n = 2, .m = 3, .flags = MT_SHAPE_EXITS},
+	[MT_KIND_NEW_REALLOC] = {.block = 1, .n = 2, .flags = MT_SHAPE_EXITS},
+	[MT_KIND_NEW_REALLOC_N] = {.block = 1, .n = 2, .m = 3, .flags = MT_SHAPE_EXITS},
+};
+
+MT_INLINE struct mt_shape mt_core_shape(__u32 kind)
+{
+	const struct mt_shape none = {};
+
+	return kind < MT_KINDS ? mt_shapes[kind] : none;
+}
+
+/* n times m bytes; what no allocator can give where that is more than 64 bits hold. */
+MT_INLINE __u64 mt_core_product(__u64 n, __u64 m)
+{
+	__u64 most;
+
+	if (!n)
+		return 0;
+	most = ~0ull / n;
+	__asm__ volatile("" : "+r"(most)); /* not a product of 128 bits, which BPF has not */
+	return m > most ? MT_SIZE_UNKNOWN - 1 : n * m;
+}
+
+/* True for the kinds that may be left by an exception. */
+MT_INLINE bool mt_core_exits(__u32 kind)
+{
+	return mt_core_shape(kind).flags & MT_SHAPE_EXITS;
+}
+
 /* A framed function holds at most a few calls; more say that its return was lost. */
-#define MT_NESTED_MAX 16u
+#define MT_NESTED_MAX     16u
+#define MT_NESTED_NEW_MAX 4u
 
 enum mt_frame_state {
 	MT_FRAME_NONE,   /* no frame is open */
 	MT_FRAME_INSIDE, /* the call is made from inside the framed function */
 	MT_FRAME_OWN,    /* it is the framed function itself that returns */
 	MT_FRAME_STALE,  /* the framed function was left without returning */
+	MT_FRAME_LEFT,   /* the same, one of the NEW kinds: it has no block to account for */
 };
+
+/* An operator new's frame when something happens at stack pointer sp. */
+MT_INLINE enum mt_frame_state mt_core_new_frame(const struct mt_frame *f, __u64 sp)
+{
+	if (sp >= f->sp)
+		return MT_FRAME_LEFT;
+	return f->nested >= MT_NESTED_NEW_MAX ? MT_FRAME_STALE : MT_FRAME_INSIDE;
+}
 
 /*
  * An entry at stack pointer sp while f is open. A tail jump enters at the very
- * sp of the function that made it, but no function tail-jumps to its own kind.
+ * sp of the function that made it, but few functions tail-jump to their own
+ * kind; where they do (tails), the last one entered is the one that counts. So
+ * it is with an operator new's frame: it threw, or jumped to what enters here.
  */
-MT_INLINE enum mt_frame_state mt_core_frame_at_entry(const struct mt_frame *f, __u64 sp, __u32 kind)
+MT_INLINE enum mt_frame_state mt_core_frame_at_entry(const struct mt_frame *f, __u64 sp, __u32 kind,
+						     bool tails)
 {
 	if (!f || !f->sp)
 		return MT_FRAME_NONE;
+	if (mt_core_exits(f->kind))
+		return mt_core_new_frame(f, sp);
+	if (sp == f->sp && kind == f->kind && tails)
+		return MT_FRAME_LEFT;
 	if (sp > f->sp || (sp == f->sp && kind == f->kind) || f->nested >= MT_NESTED_MAX)
 		return MT_FRAME_STALE;
 	return MT_FRAME_INSIDE;
@@ -141,7 +220,10 @@ MT_INLINE bool mt_core_entered_again(struct mt_frame *f, __u64 sp)
 	return true;
 }
 
-/* A return with stack pointer sp, the return address popped (8 bytes). */
+/*
+ * A return with stack pointer sp, the return address popped (8 bytes). A plain
+ * function that an operator new jumped to returns for it.
+ */
 MT_INLINE enum mt_frame_state mt_core_frame_at_return(const struct mt_frame *f, __u64 sp,
 						      __u32 kind)
 {
@@ -149,6 +231,8 @@ MT_INLINE enum mt_frame_state mt_core_frame_at_return(const struct mt_frame *f, 
 
 	if (!f || !f->sp)
 		return MT_FRAME_NONE;
+	if (mt_core_exits(f->kind))
+		return entry == f->sp ? MT_FRAME_OWN : mt_core_new_frame(f, entry);
 	if (entry == f->sp && kind == f->kind)
 		return MT_FRAME_OWN;
 	if (entry > f->sp || f->nested >= MT_NESTED_MAX)
@@ -169,13 +253,12 @@ struct mt_outcome {
  */
 MT_INLINE struct mt_outcome mt_core_realloc(const struct mt_frame *f, __u64 new_ptr, __u64 new_size)
 {
+	const bool frees = mt_core_shape(f->kind).flags & MT_SHAPE_FREES;
 	struct mt_outcome o = {};
 
 	if (!new_ptr) {
-		if (f->ptr && !f->request)
-			o.freed = true;
-		else
-			o.failed = true;
+		o.failed = !f->ptr || f->request;
+		o.freed = f->ptr && (!f->request || frees);
 		return o;
 	}
 	if (f->ptr == new_ptr && f->old_size == new_size)

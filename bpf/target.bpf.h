@@ -115,11 +115,17 @@ MT_INLINE struct mt_frame *create_frame(void)
 				    BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
-/* Calls that passed for nested in a frame that was left may have been lost with it. */
+/*
+ * Calls that passed for nested in a frame that was left may have been lost with
+ * it. An operator new that was left gave no block: nothing of its own is lost.
+ */
 MT_INLINE void drop_frame(struct mt_frame *f, struct mt_counters *c)
 {
+	const __u64 lost = f->nested + !mt_core_exits(f->kind);
+
 	f->sp = 0;
-	COUNT(c->unreturned, 1 + f->nested);
+	if (lost)
+		COUNT(c->unreturned, lost);
 }
 
 #endif

@@ -18,9 +18,21 @@
 
 /* What an ELF file says of the allocator in it. */
 struct mt_alloc_identity {
-	char version[32]; /* "2.36"; "" if unknown */
+	char version[32]; /* "2.36"; a file's name, if nothing else is known of it; "" */
 	enum mt_layout layout;
 	uint64_t params[MT_FILE_PARAMS]; /* of struct mt_file */
+	/*
+	 * What stands before each name in this file: "je_"; static text or NULL. The
+	 * C++ operators, which take no prefix, are then another allocator's.
+	 */
+	const char *prefix;
+	/*
+	 * malloc and its kin, and the C++ operators, are another allocator's in this
+	 * file: only names that are this one's own (tc_malloc, mi_malloc) count.
+	 */
+	bool foreign_names;
+	/* All code of the file is the allocator's own, and no call from there is the program's. */
+	bool own_text;
 };
 
 struct mt_alloc_func {
@@ -33,18 +45,22 @@ struct mt_alloc_func {
 struct mt_allocator {
 	const char *name;                  /* "glibc" */
 	const struct mt_alloc_func *funcs; /* name NULL ends it */
-	const char *const
-		*text_symbols; /* further exports of the allocator's object; NULL-terminated */
-	/* True if elf is this allocator: *id, zeroed before, is filled. */
+	const char *const *text_symbols;   /* further exports of the allocator's object;
+					      NULL-terminated, may be NULL */
+	/* True if elf has this allocator: *id, zeroed before, is filled. */
 	bool (*identify)(const struct mt_elf *elf, struct mt_alloc_identity *id);
 };
 
 extern const struct mt_allocator mt_alloc_glibc;
+extern const struct mt_allocator mt_alloc_generic;
 extern const struct mt_allocator *const mt_allocators[]; /* NULL-terminated */
+
+/* True for malloc, its kin and the C++ operators: names that any allocator may have. */
+bool mt_alloc_is_common_name(const char *name);
 
 /* One probe to attach. */
 struct mt_probe {
-	const char *func; /* first symbol of that address; static text */
+	char func[48]; /* first symbol of that address */
 	enum mt_kind kind;
 	uint64_t offset; /* in the file, bytes */
 	bool entry;      /* an entry probe; a place may carry both */
@@ -53,7 +69,16 @@ struct mt_probe {
 	uint64_t cookie; /* MT_COOKIE without the file id, which the session adds */
 };
 
-#define MT_PROBES_MAX 32
+/* jemalloc, tcmalloc and mimalloc take 40 to 150, with operator new's exits. */
+#define MT_PROBES_MAX 256
+
+/* A function that cannot be counted. */
+struct mt_missed {
+	char func[48];
+	const char *why; /* static text */
+};
+
+#define MT_MISSED_MAX 16
 
 /* An allocator as found in a file. */
 struct mt_alloc_found {
@@ -64,9 +89,16 @@ struct mt_alloc_found {
 			       */
 	uint64_t dev, inode;  /* as stat reports them for open_path */
 	uint64_t text_lo, text_hi; /* link-time range of the allocator's own text; 0, 0 unknown */
+	uint32_t flags;            /* MT_FILE_* of struct mt_file */
 	struct mt_probe probes[MT_PROBES_MAX];
 	size_t n_probes;
+	struct mt_missed missed[MT_MISSED_MAX]; /* if any, the counts are not complete */
+	size_t n_missed;
+	struct mt_alloc_found *next; /* another allocator in the same file; owned */
 };
+
+/* Frees it and all that follow; NULL is fine. */
+void mt_alloc_found_free(struct mt_alloc_found **found);
 
 /*
  * Finds the allocator that serves malloc in the process: the executable or a
@@ -85,11 +117,15 @@ struct mt_alloc_found {
  * -ENOTSUP  its malloc is of a kind that cannot be traced; or a 32-bit target
  * others    the file that would have to be read is damaged or cannot be read.
  *
- * The caller frees *ret with free().
+ * The caller frees *ret with mt_alloc_found_free().
  */
 int mt_alloc_detect(pid_t pid, const struct mt_maps *maps, struct mt_alloc_found **ret);
 
-/* The allocator in a file that the process has mapped. -ENOENT: it has none. */
+/*
+ * What the file of one mapping has by itself, whoever serves malloc in the
+ * process: for all files that a process maps. -ENOENT: no allocator, or one that
+ * only forwards to another's; others: the file cannot be read. Logs nothing.
+ */
 int mt_alloc_inspect_file(pid_t pid, const struct mt_mapping *map, struct mt_alloc_found **ret);
 
 /* The file that owns a process's malloc, whether or not memtrace can trace it. */
@@ -110,8 +146,8 @@ int mt_alloc_text_range(const struct mt_elf *elf, const struct mt_alloc_func *fu
 			const char *const *names, uint64_t *lo, uint64_t *hi);
 
 /*
- * The pure part: fills allocator, probes, text range for one ELF file.
- * -ENOENT: the file defines no allocator that we know.
+ * The pure part: fills allocator, probes, text range for one ELF file; a second
+ * allocator in it goes to found->next. -ENOENT: the file has none.
  */
 int mt_alloc_inspect(const struct mt_elf *elf, uint32_t kernel, struct mt_alloc_found *found);
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Which file of a process owns its malloc. */
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,19 +8,13 @@
 #include <unistd.h>
 
 #include "alloc/alloc.h"
+#include "alloc/file.h"
 #include "alloc/order.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/writer.h"
 
 #define FILES_MAX 4096
-
-struct file {
-	const struct mt_mapping *map; /* its first executable mapping */
-	struct mt_elf *elf;
-	char open_path[4160];
-	struct stat st;
-};
 
 struct process {
 	pid_t pid;
@@ -32,7 +24,7 @@ struct process {
 	size_t n_files;
 };
 
-#define _cleanup_elf_ MT_CLEANUP(mt_elf_free)
+#define _cleanup_file_ MT_CLEANUP(mt_alloc_file_close)
 
 static void process_fini(struct process *p)
 {
@@ -83,63 +75,6 @@ static int list_files(const struct mt_maps *maps, struct process *p)
 	return 0;
 }
 
-/*
- * Opens a regular file, and nothing else: to open a device can be to act on it,
- * and both links and paths are the target's to choose.
- */
-static int open_regular(const char *path)
-{
-	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
-	struct stat st;
-	char self[64];
-	int opened;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -ENOEXEC;
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	opened = open(self, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	return opened >= 0 ? opened : -errno;
-}
-
-/*
- * The files' own links open replaced and deleted ones too, and need a
- * capability. Only without it the path is taken: where the mapping has gone in
- * the meantime, whatever has the path now is not what was mapped.
- */
-static int open_mapping(const struct process *p, const struct mt_mapping *m, char *path,
-			size_t size)
-{
-	int r;
-
-	snprintf(path, size, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)p->tid, m->start,
-		 m->end);
-	r = open_regular(path);
-	if (m->deleted || (r != -EPERM && r != -EACCES))
-		return r;
-	snprintf(path, size, "/proc/%d/root%s", (int)p->tid, m->path);
-	return open_regular(path);
-}
-
-static void file_fini(struct file *f)
-{
-	mt_elf_free(&f->elf);
-}
-
-#define _cleanup_file_ __attribute__((cleanup(file_fini)))
-
-static int file_open(const struct process *p, struct file *f)
-{
-	_cleanup_close_ int fd = open_mapping(p, f->map, f->open_path, sizeof(f->open_path));
-
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &f->st) < 0)
-		return -errno;
-	return mt_elf_open_fd(fd, &f->elf);
-}
-
 static bool is_gone(pid_t pid)
 {
 	char path[64];
@@ -172,97 +107,26 @@ static int no_file(const struct process *p, const struct mt_mapping *m, int r)
 			strerror(-r));
 }
 
-/*
- * glibc's dynamic linker exports a malloc of its own up to 2.34, which the
- * libc's takes the place of.
- */
-static bool is_linker(const struct mt_elf *elf)
-{
-	return mt_elf_exports(elf, "__tls_get_addr") && !mt_elf_exports(elf, "fopen");
-}
-
-static bool exports_malloc(const struct mt_elf *elf)
-{
-	return mt_elf_exports(elf, "malloc") && mt_elf_exports(elf, "free");
-}
-
-/* A `syscall` instruction anywhere in the text. */
-static bool has_syscall(const struct mt_elf *elf)
-{
-	struct mt_place_request rq = {0};
-	_cleanup_free_ uint64_t *starts = NULL;
-	const struct mt_sym *syms;
-	const uint8_t *hit;
-	struct mt_sym sym;
-	size_t n;
-
-	if (mt_elf_find_func(elf, "malloc", &sym) || mt_elf_funcs(elf, &syms, &n) ||
-	    mt_elf_text(elf, sym.addr, &rq.text, &rq.text_len, &rq.text_addr))
-		return true;
-	starts = calloc(n + 1, sizeof(*starts));
-	if (!starts)
-		return true;
-	for (size_t i = 0; i < n; i++)
-		starts[rq.n_starts++] = syms[i].addr;
-	rq.starts = starts;
-	rq.entry = sym.addr;
-	for (const uint8_t *p = rq.text;; p = hit + 1) {
-		hit = memmem(p, rq.text_len - (size_t)(p - rq.text), "\x0f\x05", 2);
-		if (!hit)
-			return false;
-		if (mt_place_is_insn(&rq, rq.text_addr + (uint64_t)(hit - rq.text)))
-			return true;
-	}
-}
-
-/*
- * A library that defines malloc, asks the linker for another one and takes no
- * pages from the kernel itself only forwards.
- */
-static bool is_wrapper(const struct mt_elf *elf)
-{
-	static const char *const nexts[] = {"dlsym", "dlvsym", "__libc_malloc"};
-	static const char *const pages[] = {"mmap", "mmap64", "sbrk", "brk"};
-	bool next = false;
-
-	for (size_t i = 0; i < sizeof(nexts) / sizeof(nexts[0]); i++)
-		next = next || mt_elf_imports(elf, nexts[i]);
-	if (!next)
-		return false;
-	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
-		if (mt_elf_imports(elf, pages[i]) || mt_elf_exports(elf, pages[i]))
-			return false;
-	return !has_syscall(elf);
-}
-
 /* The file owns malloc: fills *ret, or says why it cannot be traced. */
-static int take(const struct process *p, const struct file *f, struct mt_alloc_found **ret)
+static int take(const struct process *p, const struct mt_alloc_file *f, struct mt_alloc_found **ret)
 {
-	_cleanup_free_ struct mt_alloc_found *found = calloc(1, sizeof(*found));
 	char path[1024];
-	int r;
+	int r = mt_alloc_file_inspect(f, ret);
 
-	if (!found)
-		return -ENOMEM;
-	r = mt_alloc_inspect(f->elf, mt_kernel_version(), found);
+	if (!r)
+		return 0;
 	escape(f->map->path, path, sizeof(path));
 	if (r == -ENOENT)
 		return mt_err_r(-ENOTSUP,
-				"pid %d (%s): its malloc is in %s, an allocator that memtrace does "
-				"not know; run it with glibc's malloc",
+				"pid %d (%s): its malloc is in %s, of a kind that memtrace cannot "
+				"trace; run it with glibc's malloc",
 				(int)p->pid, p->comm, path);
-	if (r)
-		return mt_err_r(r, "pid %d (%s): cannot read the symbols of %s: %s", (int)p->pid,
-				p->comm, path, strerror(-r));
-	snprintf(found->path, sizeof(found->path), "%s", f->map->path);
-	memcpy(found->open_path, f->open_path, sizeof(found->open_path));
-	found->dev = f->st.st_dev;
-	found->inode = f->st.st_ino;
-	*ret = TAKE_PTR(found);
-	return 0;
+	return mt_err_r(r, "pid %d (%s): cannot read the symbols of %s: %s", (int)p->pid, p->comm,
+			path, strerror(-r));
 }
 
-static int take_static(const struct process *p, const struct file *f, struct mt_alloc_found **ret)
+static int take_static(const struct process *p, const struct mt_alloc_file *f,
+		       struct mt_alloc_found **ret)
 {
 	struct mt_sym sym;
 
@@ -350,9 +214,9 @@ static bool is_made(const struct mt_mapping *m)
 }
 
 /* Whether the file owns malloc, opened into *f. 1: not this one, look at the next. */
-static int try_file(const struct process *p, size_t i, struct file *f)
+static int try_file(const struct process *p, size_t i, struct mt_alloc_file *f)
 {
-	int r = file_open(p, f);
+	int r = mt_alloc_file_open(p->tid, f);
 
 	if (r == -ENOMEM)
 		return r;
@@ -360,14 +224,14 @@ static int try_file(const struct process *p, size_t i, struct file *f)
 		return no_file(p, p->files[i], r);
 	if (r) /* no ELF file: some runtimes map their code from files */
 		return 1;
-	if (is_linker(f->elf)) /* the executable too, where it was started by hand */
+	if (mt_alloc_file_is_linker(f->elf)) /* the executable too, where it was started by hand */
 		return 1;
 	if (i == 0 && mt_elf_is_static(f->elf))
 		return 0;
-	return exports_malloc(f->elf) && !is_wrapper(f->elf) ? 0 : 1;
+	return mt_alloc_file_owns_malloc(f->elf) ? 0 : 1;
 }
 
-static int search(const struct process *p, struct file *f)
+static int search(const struct process *p, struct mt_alloc_file *f)
 {
 	for (size_t i = 0; i < p->n_files; i++) {
 		int r;
@@ -376,7 +240,7 @@ static int search(const struct process *p, struct file *f)
 		r = try_file(p, i, f);
 		if (r != 1)
 			return r;
-		file_fini(f);
+		mt_alloc_file_close(f);
 	}
 	if (is_gone(p->pid))
 		return mt_err_r(-ESRCH, "pid %d (%s): it has just ended", (int)p->pid, p->comm);
@@ -387,7 +251,7 @@ static int search(const struct process *p, struct file *f)
 }
 
 /* Lists the process's files and searches them. */
-static int find_owner(struct process *p, const struct mt_maps *maps, struct file *f)
+static int find_owner(struct process *p, const struct mt_maps *maps, struct mt_alloc_file *f)
 {
 	int r;
 
@@ -412,7 +276,7 @@ static int find_owner(struct process *p, const struct mt_maps *maps, struct file
 int mt_alloc_detect(pid_t pid, const struct mt_maps *maps, struct mt_alloc_found **ret)
 {
 	_cleanup_process_ struct process p = {.pid = pid};
-	_cleanup_file_ struct file f = {0};
+	_cleanup_file_ struct mt_alloc_file f = {0};
 	int r = find_owner(&p, maps, &f);
 
 	if (r || !f.map)
@@ -423,7 +287,7 @@ int mt_alloc_detect(pid_t pid, const struct mt_maps *maps, struct mt_alloc_found
 int mt_alloc_find_owner(pid_t pid, const struct mt_maps *maps, struct mt_alloc_owner *ret)
 {
 	_cleanup_process_ struct process p = {.pid = pid};
-	_cleanup_file_ struct file f = {0};
+	_cleanup_file_ struct mt_alloc_file f = {0};
 	int r = find_owner(&p, maps, &f);
 
 	if (r || !f.map)
@@ -433,24 +297,4 @@ int mt_alloc_find_owner(pid_t pid, const struct mt_maps *maps, struct mt_alloc_o
 	ret->map.path = ""; /* the maps' own */
 	ret->elf = TAKE_PTR(f.elf);
 	return 0;
-}
-
-int mt_alloc_inspect_file(pid_t pid, const struct mt_mapping *map, struct mt_alloc_found **ret)
-{
-	const struct mt_mapping *files[] = {map, map};
-	struct process p = {.pid = pid, .tid = pid, .files = files, .n_files = 2};
-	_cleanup_file_ struct file f = {.map = map};
-	mt_log_fn sink;
-	int r;
-
-	if (map->path[0] != '/')
-		return -ENOENT;
-	sink = mt_log_set_sink(NULL);
-	r = try_file(&p, 1, &f);
-	if (!r)
-		r = take(&p, &f, ret);
-	else if (r == 1)
-		r = f.elf && mt_elf_is_static(f.elf) ? take_static(&p, &f, ret) : -ENOENT;
-	mt_log_set_sink(sink);
-	return r;
 }

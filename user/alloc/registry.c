@@ -6,5 +6,6 @@
 
 const struct mt_allocator *const mt_allocators[] = {
 	&mt_alloc_glibc,
+	&mt_alloc_generic, /* the last one */
 	NULL,
 };

@@ -262,7 +262,7 @@ static int relook(struct mt_session *s, struct mt_tracee *t)
 	if (r == -ENOENT || r == -ESRCH)
 		return -EAGAIN;
 	t->relook = false;
-	free(found);
+	mt_alloc_found_free(&found);
 	if (!r && !t->found)
 		r = mt_files_scan(s, t->pid);
 	else if (r)

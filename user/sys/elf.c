@@ -1,58 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#include "sys/elf.h"
-
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <gelf.h>
-#include <libelf.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sys/elf_internal.h"
 
 /*
  * libelf allocates what a file claims, and a sparse file may claim anything;
  * the largest honest files (browsers with their symbols) stay below these.
  */
-#define READ_MAX  (512ull << 20) /* bytes, of all that is read of one file */
-#define SYMS_MAX  (4ul << 20)
-#define PHDRS_MAX 256
-#define RELA_MAX  8 /* relocation sections looked into */
-
-/* One symbol table. What is damaged counts as empty: the file then has no symbols. */
-struct symbols {
-	bool loaded;
-	Elf_Data *data; /* NULL: none */
-	size_t n;
-	size_t strings;       /* index of the section with the names */
-	struct mt_sym *funcs; /* the defined functions, in the table's order */
-	size_t n_funcs;
-};
-
-/* What is read on demand: the accessors take a const elf and fill this. */
-struct cache {
-	struct symbols dyn, sym;
-	struct mt_sym *funcs; /* of both, sorted by address */
-	size_t n_funcs;
-	bool have_funcs;
-	Elf_Data *rela[RELA_MAX];
-	size_t n_rela;
-	bool have_rela;
-	Elf_Data *segments[PHDRS_MAX]; /* by program header, NULL until read */
-	uint64_t total;                /* bytes that libelf was asked to read so far */
-};
-
-struct mt_elf {
-	int fd;
-	uint64_t size;
-	Elf *elf; /* owns all that it read */
-	GElf_Phdr *ph;
-	size_t n_ph;
-	struct cache *cache;
-};
+#define READ_MAX (512ull << 20) /* bytes, of all that is read of one file */
+#define SYMS_MAX (4ul << 20)
 
 static bool in_file(uint64_t size, uint64_t off, uint64_t len)
 {
@@ -60,7 +23,7 @@ static bool in_file(uint64_t size, uint64_t off, uint64_t len)
 }
 
 /* Asked before each read by libelf. */
-static bool may_read(const struct mt_elf *elf, uint64_t off, uint64_t len)
+bool mt_elf_may_read(const struct mt_elf *elf, uint64_t off, uint64_t len)
 {
 	if (!len || !in_file(elf->size, off, len) || len > READ_MAX - elf->cache->total)
 		return false;
@@ -78,7 +41,8 @@ static int check_header(const Elf64_Ehdr *eh, uint64_t size)
 		return -EBADMSG;
 	if (eh->e_machine != EM_X86_64)
 		return -ENOTSUP;
-	if (eh->e_phnum > PHDRS_MAX || (eh->e_phnum && eh->e_phentsize != sizeof(Elf64_Phdr)) ||
+	if (eh->e_phnum > MT_ELF_PHDRS_MAX ||
+	    (eh->e_phnum && eh->e_phentsize != sizeof(Elf64_Phdr)) ||
 	    !in_file(size, eh->e_phoff, eh->e_phnum * sizeof(Elf64_Phdr)))
 		return -EBADMSG;
 	if ((eh->e_shnum && eh->e_shentsize != sizeof(Elf64_Shdr)) ||
@@ -117,7 +81,8 @@ static bool segment_ok(const struct mt_elf *elf, const GElf_Phdr *ph)
 	       ph->p_vaddr <= UINT64_MAX - ph->p_memsz;
 }
 
-static int read_headers(struct mt_elf *elf)
+/* segments: false where they are not in the file, as in one of debug symbols. */
+static int read_headers(struct mt_elf *elf, bool segments)
 {
 	GElf_Ehdr eh;
 	int r;
@@ -127,6 +92,8 @@ static int read_headers(struct mt_elf *elf)
 	r = check_header(&eh, elf->size); /* again: it may have changed meanwhile */
 	if (r)
 		return r;
+	if (!segments)
+		return 0;
 	elf->ph = calloc(eh.e_phnum + 1u, sizeof(*elf->ph));
 	if (!elf->ph)
 		return -ENOMEM;
@@ -139,7 +106,7 @@ static int read_headers(struct mt_elf *elf)
 
 #define _cleanup_elf_ MT_CLEANUP(mt_elf_free)
 
-int mt_elf_open_fd(int fd, struct mt_elf **ret)
+int mt_elf_open_part(int fd, bool segments, struct mt_elf **ret)
 {
 	_cleanup_elf_ struct mt_elf *elf = calloc(1, sizeof(*elf));
 	int r;
@@ -162,11 +129,16 @@ int mt_elf_open_fd(int fd, struct mt_elf **ret)
 	elf->elf = elf_begin(elf->fd, ELF_C_READ, NULL);
 	if (!elf->elf)
 		return -EBADMSG;
-	r = read_headers(elf);
+	r = read_headers(elf, segments);
 	if (r)
 		return r;
 	*ret = TAKE_PTR(elf);
 	return 0;
+}
+
+int mt_elf_open_fd(int fd, struct mt_elf **ret)
+{
+	return mt_elf_open_part(fd, true, ret);
 }
 
 int mt_elf_open(const char *path, struct mt_elf **ret)
@@ -187,10 +159,12 @@ void mt_elf_free(struct mt_elf **pelf)
 		return;
 	if (elf->cache) {
 		free(elf->cache->funcs);
+		free(elf->cache->slots);
 		free(elf->cache->dyn.funcs);
 		free(elf->cache->sym.funcs);
 		free(elf->cache);
 	}
+	mt_elf_free(&elf->debug);
 	elf_end(elf->elf);
 	mt_cleanup_close(&elf->fd);
 	free(elf->ph);
@@ -199,12 +173,12 @@ void mt_elf_free(struct mt_elf **pelf)
 }
 
 /* The data of a section that is an array of entries of the given size, or NULL. */
-static Elf_Data *read_section(const struct mt_elf *elf, Elf_Scn *scn, const GElf_Shdr *sh,
+Elf_Data *mt_elf_read_section(const struct mt_elf *elf, Elf_Scn *scn, const GElf_Shdr *sh,
 			      size_t entry)
 {
 	/* Nothing that we read is ever compressed, and what it unpacks to has no bound. */
 	if (sh->sh_entsize != entry || (sh->sh_flags & SHF_COMPRESSED) ||
-	    !may_read(elf, sh->sh_offset, sh->sh_size))
+	    !mt_elf_may_read(elf, sh->sh_offset, sh->sh_size))
 		return NULL;
 	return elf_getdata(scn, NULL);
 }
@@ -220,13 +194,13 @@ static bool strings_ok(const struct mt_elf *elf, size_t index)
 	GElf_Shdr sh;
 
 	return scn && gelf_getshdr(scn, &sh) && sh.sh_type == SHT_STRTAB &&
-	       !(sh.sh_flags & SHF_COMPRESSED) && may_read(elf, sh.sh_offset, sh.sh_size) &&
+	       !(sh.sh_flags & SHF_COMPRESSED) && mt_elf_may_read(elf, sh.sh_offset, sh.sh_size) &&
 	       elf_strptr(elf->elf, index, sh.sh_size - 1);
 }
 
-static const char *name_of(const struct mt_elf *elf, const struct symbols *s, const GElf_Sym *sym)
+const char *mt_elf_name_of(const struct mt_elf_symbols *s, const GElf_Sym *sym)
 {
-	return elf_strptr(elf->elf, s->strings, sym->st_name) ?: "";
+	return elf_strptr(s->from->elf, s->strings, sym->st_name) ?: "";
 }
 
 /* The executable segment whose file part holds addr. */
@@ -242,7 +216,7 @@ static const GElf_Phdr *find_text(const struct mt_elf *elf, uint64_t addr)
 	return NULL;
 }
 
-static bool fill_func(const struct mt_elf *elf, const struct symbols *s, const GElf_Sym *sym,
+static bool fill_func(const struct mt_elf *elf, const struct mt_elf_symbols *s, const GElf_Sym *sym,
 		      struct mt_sym *out)
 {
 	const GElf_Phdr *ph;
@@ -253,7 +227,7 @@ static bool fill_func(const struct mt_elf *elf, const struct symbols *s, const G
 	if (!ph)
 		return false;
 	*out = (struct mt_sym){
-		.name = name_of(elf, s, sym),
+		.name = mt_elf_name_of(s, sym),
 		.addr = sym->st_value,
 		.offset = sym->st_value - ph->p_vaddr + ph->p_offset,
 		.size = sym->st_size,
@@ -263,7 +237,7 @@ static bool fill_func(const struct mt_elf *elf, const struct symbols *s, const G
 	return true;
 }
 
-static void list_funcs(const struct mt_elf *elf, struct symbols *s)
+static void list_funcs(const struct mt_elf *elf, struct mt_elf_symbols *s)
 {
 	GElf_Sym sym;
 
@@ -273,40 +247,54 @@ static void list_funcs(const struct mt_elf *elf, struct symbols *s)
 			s->n_funcs += fill_func(elf, s, &sym, &s->funcs[s->n_funcs]);
 }
 
-static const struct symbols *load_symbols(const struct mt_elf *elf, struct symbols *s,
-					  uint32_t type)
+static const struct mt_elf_symbols *load_symbols(const struct mt_elf *elf, struct mt_elf_symbols *s,
+						 uint32_t type)
 {
-	const size_t entry = gelf_fsize(elf->elf, ELF_T_SYM, 1, EV_CURRENT);
+	const struct mt_elf *from = type == SHT_SYMTAB && elf->debug ? elf->debug : elf;
+	const size_t entry = gelf_fsize(from->elf, ELF_T_SYM, 1, EV_CURRENT);
 	Elf_Scn *scn = NULL;
 	GElf_Shdr sh;
 
 	if (s->loaded)
 		return s;
 	s->loaded = true;
-	while ((scn = elf_nextscn(elf->elf, scn)))
+	s->from = from;
+	while ((scn = elf_nextscn(from->elf, scn)))
 		if (gelf_getshdr(scn, &sh) && sh.sh_type == type)
 			break;
-	if (!scn || sh.sh_size / entry > SYMS_MAX || !strings_ok(elf, sh.sh_link))
+	if (!scn || sh.sh_size / entry > SYMS_MAX || !strings_ok(from, sh.sh_link))
 		return s;
-	s->data = read_section(elf, scn, &sh, entry);
+	s->data = mt_elf_read_section(from, scn, &sh, entry);
 	s->n = s->data ? s->data->d_size / entry : 0;
 	s->strings = sh.sh_link;
 	list_funcs(elf, s);
 	return s;
 }
 
-static const struct symbols *dynsym(const struct mt_elf *elf)
+const struct mt_elf_symbols *mt_elf_dynsym(const struct mt_elf *elf)
 {
 	return load_symbols(elf, &elf->cache->dyn, SHT_DYNSYM);
 }
 
-static const struct symbols *symtab(const struct mt_elf *elf)
+static const struct mt_elf_symbols *symtab(const struct mt_elf *elf)
 {
 	return load_symbols(elf, &elf->cache->sym, SHT_SYMTAB);
 }
 
+void mt_elf_forget_symtab(struct mt_elf *elf)
+{
+	struct mt_elf_cache *c = elf->cache;
+
+	free(c->sym.funcs);
+	free(c->funcs);
+	memset(&c->sym, 0, sizeof(c->sym));
+	c->funcs = NULL;
+	c->n_funcs = 0;
+	c->have_funcs = false;
+}
+
 /* A local function may happen to have the name: a global one goes before it. */
-static const struct mt_sym *find_in(const struct symbols *s, const char *name)
+static const struct mt_sym *find_in(const struct mt_elf_symbols *s, const char *name)
 {
 	const struct mt_sym *found = NULL;
 
@@ -324,7 +312,8 @@ static const struct mt_sym *find_in(const struct symbols *s, const char *name)
 
 int mt_elf_find_func(const struct mt_elf *elf, const char *name, struct mt_sym *ret)
 {
-	const struct mt_sym *found = find_in(dynsym(elf), name) ?: find_in(symtab(elf), name);
+	const struct mt_sym *found =
+		find_in(mt_elf_dynsym(elf), name) ?: find_in(symtab(elf), name);
 
 	if (!found)
 		return -ENOENT;
@@ -334,68 +323,19 @@ int mt_elf_find_func(const struct mt_elf *elf, const char *name, struct mt_sym *
 
 bool mt_elf_exports(const struct mt_elf *elf, const char *name)
 {
-	return find_in(dynsym(elf), name) != NULL;
+	return find_in(mt_elf_dynsym(elf), name) != NULL;
 }
 
 bool mt_elf_imports(const struct mt_elf *elf, const char *name)
 {
-	const struct symbols *s = dynsym(elf);
+	const struct mt_elf_symbols *s = mt_elf_dynsym(elf);
 	GElf_Sym sym;
 
 	for (size_t i = 1; i < s->n; i++)
 		if (gelf_getsym(s->data, (int)i, &sym) && sym.st_shndx == SHN_UNDEF &&
-		    strcmp(name_of(elf, s, &sym), name) == 0)
+		    strcmp(mt_elf_name_of(s, &sym), name) == 0)
 			return true;
 	return false;
-}
-
-static void load_rela(const struct mt_elf *elf)
-{
-	const size_t entry = gelf_fsize(elf->elf, ELF_T_RELA, 1, EV_CURRENT);
-	struct cache *c = elf->cache;
-	Elf_Scn *scn = NULL;
-	GElf_Shdr sh;
-
-	if (c->have_rela)
-		return;
-	c->have_rela = true;
-	while (c->n_rela < RELA_MAX && (scn = elf_nextscn(elf->elf, scn))) {
-		Elf_Data *data;
-
-		if (!gelf_getshdr(scn, &sh) || sh.sh_type != SHT_RELA)
-			continue;
-		data = read_section(elf, scn, &sh, entry);
-		if (data)
-			c->rela[c->n_rela++] = data;
-	}
-}
-
-static const char *slot_in(const struct mt_elf *elf, Elf_Data *data, uint64_t addr)
-{
-	const struct symbols *s = dynsym(elf);
-	GElf_Rela rela;
-	GElf_Sym sym;
-
-	for (int i = 0; gelf_getrela(data, i, &rela); i++) {
-		const uint64_t type = GELF_R_TYPE(rela.r_info);
-		const uint64_t index = GELF_R_SYM(rela.r_info);
-
-		if (rela.r_offset == addr && index < s->n &&
-		    (type == R_X86_64_JUMP_SLOT || type == R_X86_64_GLOB_DAT) &&
-		    gelf_getsym(s->data, (int)index, &sym))
-			return name_of(elf, s, &sym);
-	}
-	return NULL;
-}
-
-const char *mt_elf_slot_symbol(const struct mt_elf *elf, uint64_t addr)
-{
-	const char *name = NULL;
-
-	load_rela(elf);
-	for (size_t i = 0; i < elf->cache->n_rela && !name; i++)
-		name = slot_in(elf, elf->cache->rela[i], addr);
-	return name;
 }
 
 static Elf_Data *load_segment(const struct mt_elf *elf, size_t i, Elf_Type type)
@@ -403,7 +343,7 @@ static Elf_Data *load_segment(const struct mt_elf *elf, size_t i, Elf_Type type)
 	Elf_Data **slot = &elf->cache->segments[i];
 	const GElf_Phdr *ph = &elf->ph[i];
 
-	if (!*slot && may_read(elf, ph->p_offset, ph->p_filesz))
+	if (!*slot && mt_elf_may_read(elf, ph->p_offset, ph->p_filesz))
 		*slot = elf_getdata_rawchunk(elf->elf, (int64_t)ph->p_offset, ph->p_filesz, type);
 	return *slot;
 }
@@ -432,7 +372,7 @@ bool mt_elf_is_static(const struct mt_elf *elf)
 
 bool mt_elf_has_symtab(const struct mt_elf *elf)
 {
-	return symtab(elf)->n_funcs || dynsym(elf)->n_funcs;
+	return symtab(elf)->n_funcs || mt_elf_dynsym(elf)->n_funcs;
 }
 
 static int by_addr(const void *pa, const void *pb)
@@ -448,8 +388,8 @@ static int by_addr(const void *pa, const void *pb)
 
 int mt_elf_funcs(const struct mt_elf *elf, const struct mt_sym **ret, size_t *n)
 {
-	const struct symbols *dyn = dynsym(elf), *sym = symtab(elf);
-	struct cache *c = elf->cache;
+	const struct mt_elf_symbols *dyn = mt_elf_dynsym(elf), *sym = symtab(elf);
+	struct mt_elf_cache *c = elf->cache;
 
 	if (!c->have_funcs) {
 		c->funcs = calloc(dyn->n_funcs + sym->n_funcs + 1, sizeof(*c->funcs));

@@ -46,6 +46,25 @@ bool mt_elf_has_symtab(const struct mt_elf *elf); /* .symtab or .dynsym with fun
  * elf. */
 int mt_elf_funcs(const struct mt_elf *elf, const struct mt_sym **ret, size_t *n);
 /*
+ * True if a function whose name ends in suffix is defined in either table. Reads
+ * the symbols of .symtab only if the name is among its strings.
+ */
+bool mt_elf_may_define(const struct mt_elf *elf, const char *suffix);
+
+#define MT_BUILD_ID_MAX 64
+/*
+ * For a file without a .symtab: what the file of its debug symbols is called
+ * below /usr/lib/debug/.build-id, "ab/cdef.debug". -ENOENT: it has symbols or no
+ * build id.
+ */
+int mt_elf_debug_name(const struct mt_elf *elf, char *name, size_t size);
+/*
+ * From now on the .symtab of that file, open at fd, which stays the caller's,
+ * counts as elf's. -ENOENT: it has another build id.
+ */
+int mt_elf_add_debug(struct mt_elf *elf, int fd);
+
+/*
  * The bytes of the executable segment that holds link-time address addr:
  * *bytes is owned by the elf, *start the link-time address of its first byte.
  */

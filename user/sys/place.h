@@ -57,6 +57,42 @@ bool mt_place_forwards_to(const struct mt_place_request *rq, uint64_t target);
  * in a PLT entry. False if it does anything else.
  */
 bool mt_place_jump(const struct mt_place_request *rq, uint64_t *target, bool *slot);
+/* The instruction at addr as a place, which the caller knows to be one. -EINVAL: there is none. */
+int mt_place_at(const struct mt_place_request *rq, uint64_t addr, const char *why,
+		struct mt_place *ret);
+
+/* Where control goes from an instruction that a walk has come to. */
+enum mt_flow_how {
+	MT_FLOW_RET,  /* to the caller */
+	MT_FLOW_JUMP, /* out of the function */
+	MT_FLOW_CALL,
+	MT_FLOW_LOST, /* nobody can tell; why says what stands there */
+};
+
+struct mt_flow {
+	enum mt_flow_how how;
+	uint64_t addr;    /* of the instruction, link-time */
+	uint64_t target;  /* of a jump or call; with slot, the address of the pointer taken */
+	bool slot;        /* the target stands in memory, as in a PLT entry */
+	bool conditional; /* a jump that may not be taken */
+	const char *why;  /* static text */
+};
+
+/* What a walk does next, ored. Behind a jump that may not be taken it always goes on. */
+#define MT_FOLLOW_TARGET 1u /* goes to flow->target, which the function may have changed */
+#define MT_FOLLOW_NEXT   2u /* goes on behind the call: it returns */
+
+typedef unsigned int (*mt_flow_fn)(void *ctx, struct mt_flow *flow);
+
+/*
+ * Walks all instructions that can be reached from rq's entry, or with n not 0
+ * from those n addresses, breadth first, and asks fn at each that leads out of
+ * rq's function. -E2BIG: more than the walk is allowed to see; what fn was told
+ * is then incomplete.
+ */
+int mt_place_walk(const struct mt_place_request *rq, const uint64_t *entries, size_t n,
+		  mt_flow_fn fn, void *ctx);
+
 /*
  * True unless decoding from the nearest function start before addr shows that
  * no instruction begins there: tells code from bytes that look like it.

@@ -6,22 +6,16 @@
  */
 #include "sys/place.h"
 
-#include <Zydis/Zydis.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "sys/place_internal.h"
 
 #define SKIP_MAX 32u /* bytes past the entry at which we still look */
 /* Farther back than this we do not decode to tell an instruction from data. */
 #define SYNC_MAX     (64u << 10)
 #define KERNEL(a, b) ((uint32_t)(a) << 16 | (uint32_t)(b) << 8)
-
-struct insn {
-	ZydisDecodedInstruction i;
-	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-	uint64_t addr;
-	const uint8_t *bytes;
-};
 
 /* Addresses that a branch must not lead to: lo <= target <= hi; none if lo > hi. */
 struct window {
@@ -29,20 +23,10 @@ struct window {
 	bool hit;
 };
 
-static bool in_text(const struct mt_place_request *rq, uint64_t addr)
+bool mt_insn_decode(const ZydisDecoder *d, const struct mt_place_request *rq, uint64_t addr,
+		    struct mt_insn *in)
 {
-	return addr >= rq->text_addr && addr - rq->text_addr < rq->text_len;
-}
-
-static void decoder_init(ZydisDecoder *d)
-{
-	ZydisDecoderInit(d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-}
-
-static bool decode(const ZydisDecoder *d, const struct mt_place_request *rq, uint64_t addr,
-		   struct insn *in)
-{
-	if (!in_text(rq, addr))
+	if (!mt_place_in_text(rq, addr))
 		return false;
 	in->addr = addr;
 	in->bytes = rq->text + (addr - rq->text_addr);
@@ -104,7 +88,7 @@ bool mt_place_emulated(const uint8_t *insn, size_t len, uint32_t kernel)
 	return emulates_push(insn, len, kernel) || emulates_branch(insn, len);
 }
 
-static bool writes(const struct insn *in, ZydisRegister reg)
+static bool writes(const struct mt_insn *in, ZydisRegister reg)
 {
 	for (unsigned int k = 0; k < in->i.operand_count; k++) {
 		const ZydisDecodedOperand *op = &in->ops[k];
@@ -118,7 +102,7 @@ static bool writes(const struct insn *in, ZydisRegister reg)
 	return false;
 }
 
-static bool writes_args(const struct insn *in, unsigned int args)
+static bool writes_args(const struct mt_insn *in, unsigned int args)
 {
 	static const ZydisRegister regs[] = {ZYDIS_REGISTER_RDI, ZYDIS_REGISTER_RSI,
 					     ZYDIS_REGISTER_RDX, ZYDIS_REGISTER_RCX,
@@ -131,7 +115,7 @@ static bool writes_args(const struct insn *in, unsigned int args)
 }
 
 /* Control may go elsewhere, or registers may change that no operand names. */
-static bool ends_straight_line(const struct insn *in)
+static bool ends_straight_line(const struct mt_insn *in)
 {
 	switch (in->i.meta.category) {
 	case ZYDIS_CATEGORY_CALL:
@@ -154,7 +138,7 @@ static bool ends_straight_line(const struct insn *in)
 }
 
 /* The end of the function, as far as it is known. */
-static uint64_t end_of(const struct mt_place_request *rq)
+uint64_t mt_place_end(const struct mt_place_request *rq)
 {
 	uint64_t end = rq->text_addr + rq->text_len;
 	size_t lo = 0, hi = rq->starts ? rq->n_starts : 0;
@@ -174,7 +158,7 @@ static uint64_t end_of(const struct mt_place_request *rq)
 	return end;
 }
 
-static void stand(struct mt_place *p, const struct mt_place_request *rq, const struct insn *in,
+static void stand(struct mt_place *p, const struct mt_place_request *rq, const struct mt_insn *in,
 		  enum mt_step step, const char *why)
 {
 	ZydisFormatter f;
@@ -193,9 +177,9 @@ static void stand(struct mt_place *p, const struct mt_place_request *rq, const s
 static void stand_at_entry(const ZydisDecoder *d, const struct mt_place_request *rq,
 			   struct mt_place *p, const char *why)
 {
-	struct insn in;
+	struct mt_insn in;
 
-	if (decode(d, rq, rq->entry, &in)) {
+	if (mt_insn_decode(d, rq, rq->entry, &in)) {
 		stand(p, rq, &in, MT_STEP_SINGLE, why);
 		return;
 	}
@@ -206,12 +190,12 @@ static void stand_at_entry(const ZydisDecoder *d, const struct mt_place_request 
 /* The straight line from the entry to the first emulated instruction. */
 static void find_place(const ZydisDecoder *d, const struct mt_place_request *rq, struct mt_place *p)
 {
-	const uint64_t end = end_of(rq);
+	const uint64_t end = mt_place_end(rq);
 	const char *why = "no emulated instruction near the entry";
-	struct insn in;
+	struct mt_insn in;
 
 	for (uint64_t at = rq->entry; at < end && at - rq->entry <= SKIP_MAX; at += in.i.length) {
-		if (!decode(d, rq, at, &in) || in.i.length > end - at) {
+		if (!mt_insn_decode(d, rq, at, &in) || in.i.length > end - at) {
 			why = "an instruction that cannot be decoded";
 			break;
 		}
@@ -237,7 +221,7 @@ static void find_place(const ZydisDecoder *d, const struct mt_place_request *rq,
 	stand_at_entry(d, rq, p, why);
 }
 
-static bool branch_target(const struct insn *in, uint64_t *target)
+bool mt_insn_target(const struct mt_insn *in, uint64_t *target)
 {
 	const ZydisDecodedOperand *op = &in->ops[0];
 
@@ -274,9 +258,9 @@ static enum begins begins(const struct mt_place_request *rq, uint64_t addr)
 	ZydisDecodedInstruction in;
 	ZydisDecoder d;
 
-	if (!in_text(rq, addr) || !in_text(rq, at) || addr - at > SYNC_MAX)
+	if (!mt_place_in_text(rq, addr) || !mt_place_in_text(rq, at) || addr - at > SYNC_MAX)
 		return BEGINS_UNKNOWN;
-	decoder_init(&d);
+	mt_insn_init(&d);
 	while (at < addr) {
 		const size_t off = at - rq->text_addr;
 
@@ -365,14 +349,14 @@ static void scan_rel8(const struct mt_place_request *rq, struct window *w)
  */
 static bool has_table_jump(const ZydisDecoder *d, const struct mt_place_request *rq)
 {
-	const uint64_t end = end_of(rq);
+	const uint64_t end = mt_place_end(rq);
 	unsigned int since = 1000; /* instructions since a table entry was loaded */
-	struct insn in;
+	struct mt_insn in;
 
 	if (end - rq->entry > SYNC_MAX)
 		return true;
 	for (uint64_t at = rq->entry; at < end; at += in.i.length, since++) {
-		if (!decode(d, rq, at, &in))
+		if (!mt_insn_decode(d, rq, at, &in))
 			return false;
 		if (in.i.mnemonic == ZYDIS_MNEMONIC_MOVSXD)
 			since = 0;
@@ -395,7 +379,7 @@ static int place_some(const ZydisDecoder *d, const struct mt_place_request *rq, 
 	struct window w[BATCH];
 
 	for (size_t k = 0; k < n; k++) {
-		if (!in_text(&rq[k], rq[k].entry))
+		if (!mt_place_in_text(&rq[k], rq[k].entry))
 			return -EINVAL;
 		find_place(d, &rq[k], &ret[k]);
 		w[k] = (struct window){.lo = rq[k].entry + 1, .hi = ret[k].addr};
@@ -419,7 +403,7 @@ int mt_place_batch(const struct mt_place_request *rq, size_t n, struct mt_place 
 	ZydisDecoder d;
 	int r = 0;
 
-	decoder_init(&d);
+	mt_insn_init(&d);
 	for (size_t k = 0; k < n && !r; k += BATCH)
 		r = place_some(&d, rq + k, n - k < BATCH ? n - k : BATCH, ret + k);
 	return r;
@@ -429,11 +413,11 @@ bool mt_place_jump(const struct mt_place_request *rq, uint64_t *target, bool *sl
 {
 	uint64_t at = rq->entry;
 	ZydisDecoder d;
-	struct insn in;
+	struct mt_insn in;
 
-	decoder_init(&d);
+	mt_insn_init(&d);
 	for (int k = 0; k < 3; k++, at += in.i.length) {
-		if (!decode(&d, rq, at, &in))
+		if (!mt_insn_decode(&d, rq, at, &in))
 			return false;
 		if (in.i.mnemonic == ZYDIS_MNEMONIC_ENDBR64 || in.i.mnemonic == ZYDIS_MNEMONIC_NOP)
 			continue;
@@ -441,7 +425,7 @@ bool mt_place_jump(const struct mt_place_request *rq, uint64_t *target, bool *sl
 			return false;
 		*slot = in.ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
 		if (!*slot)
-			return branch_target(&in, target);
+			return mt_insn_target(&in, target);
 		return in.ops[0].mem.base == ZYDIS_REGISTER_RIP &&
 		       ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(&in.i, &in.ops[0], at, target));
 	}
@@ -454,6 +438,23 @@ bool mt_place_forwards_to(const struct mt_place_request *rq, uint64_t target)
 	bool slot;
 
 	return mt_place_jump(rq, &to, &slot) && !slot && to == target;
+}
+
+int mt_place_at(const struct mt_place_request *rq, uint64_t addr, const char *why,
+		struct mt_place *ret)
+{
+	ZydisDecoder d;
+	struct mt_insn in;
+
+	mt_insn_init(&d);
+	if (!mt_insn_decode(&d, rq, addr, &in))
+		return -EINVAL;
+	stand(ret, rq, &in,
+	      mt_place_emulated(in.bytes, in.i.length, rq->kernel) ? MT_STEP_EMULATED
+								   : MT_STEP_SINGLE,
+	      why);
+	ret->skip = 0;
+	return 0;
 }
 
 /* True if the bytes at addr would be a jump to the entry, were they an instruction. */
@@ -475,11 +476,11 @@ size_t mt_place_jumps(const struct mt_place_request *rq, uint64_t lo, uint64_t h
 		      struct mt_place *ret, size_t max)
 {
 	ZydisDecoder d;
-	struct insn in;
+	struct mt_insn in;
 	size_t n = 0;
 
-	decoder_init(&d);
-	for (uint64_t at = lo; at < hi && in_text(rq, at) && n < max; at++) {
+	mt_insn_init(&d);
+	for (uint64_t at = lo; at < hi && mt_place_in_text(rq, at) && n < max; at++) {
 		/* behind a bnd prefix, which is then where the instruction begins */
 		const bool bnd = at > lo && rq->text[at - rq->text_addr - 1] == 0xf2;
 		uint64_t start = at;
@@ -490,7 +491,7 @@ size_t mt_place_jumps(const struct mt_place_request *rq, uint64_t lo, uint64_t h
 			start--;
 		else if (begins(rq, at) != BEGINS)
 			continue;
-		if (!decode(&d, rq, start, &in) || in.i.mnemonic != ZYDIS_MNEMONIC_JMP)
+		if (!mt_insn_decode(&d, rq, start, &in) || in.i.mnemonic != ZYDIS_MNEMONIC_JMP)
 			continue;
 		stand(&ret[n], rq, &in,
 		      mt_place_emulated(in.bytes, in.i.length, rq->kernel) ? MT_STEP_EMULATED

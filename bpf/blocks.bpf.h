@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The live blocks of allocators whose block sizes are unknown, by what was
+ * asked for. User space sizes the map before load and drops what ended
+ * processes leave in it.
+ */
+#ifndef MT_BLOCKS_BPF_H
+#define MT_BLOCKS_BPF_H
+
+#include "target.bpf.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct mt_block);
+	__type(value, __u64);
+} mt_blocks SEC(".maps");
+
+MT_INLINE void put_block(struct mt_counters *c, __u64 ptr, __u64 size)
+{
+	struct mt_block key = {.tgid = current_tgid(), .addr = ptr};
+
+	if (bpf_map_update_elem(&mt_blocks, &key, &size, 0 /* any */))
+		COUNT(c->map_full, 1);
+}
+
+/*
+ * Takes the block out and returns its size; MT_SIZE_UNKNOWN: it is not there. It
+ * goes at the entry of what frees it, before the address can be another's. A
+ * function that frees may call another that does, with the same block (operator
+ * delete calls free): f->freed tells that from one that was never seen.
+ */
+MT_INLINE __u64 take_block(struct mt_frame *f, struct mt_counters *c, __u64 ptr)
+{
+	struct mt_block key = {.tgid = current_tgid(), .addr = ptr};
+	__u64 *value = bpf_map_lookup_elem(&mt_blocks, &key), size = MT_SIZE_UNKNOWN;
+
+	if (value) {
+		size = *value;
+		bpf_map_delete_elem(&mt_blocks, &key);
+	} else if (!f || f->freed != ptr) {
+		COUNT(c->unknown_free, 1);
+	}
+	if (f)
+		f->freed = ptr;
+	return size;
+}
+
+#endif
