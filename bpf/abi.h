@@ -103,7 +103,7 @@ struct mt_target {
 	char comm[16];                /* as the last fork or exec set it; empty: neither seen */
 	__u16 files[MT_TARGET_FILES]; /* whose probes it has hit, 0 none */
 	__u32 mapped;                 /* probed files that its image has mapped since its exec */
-	__u32 pad;
+	__u32 owner; /* whose memory it has, or began with a copy of; 0 unknown */
 };
 
 /*
@@ -209,7 +209,7 @@ struct mt_life {
 	__u32 type; /* enum mt_life_type */
 	__u32 tgid;
 	__u32 tid;  /* FILE: the thread that mapped it, as the kernel numbers it */
-	__u32 held; /* FILE: and that waits in the kernel until mt_released has it */
+	__u32 held; /* FILE: and that waits in the kernel until mt_released has this number */
 	__u64 time; /* CLOCK_MONOTONIC, ns */
 	__u64 addr; /* FILE: within the mapping */
 	struct mt_file_key key;

@@ -7,8 +7,8 @@
  * It imports neither mmap nor sbrk and issues no system call of its own, so
  * that whoever looks for the owner of the blocks sees a wrapper.
  *
- * MTCOUNT_FORK set: a child of fork has a count of its own, which starts as its
- * parent's was, in MTCOUNT_FILE.PID.
+ * MTCOUNT_FORK set: a child has a count of its own in MTCOUNT_FILE.PID. It starts
+ * as its parent's was, and anew when it executes a program.
  *
  * It loads under any glibc from 2.31. With MTCOUNT_WRAP it is part of a static
  * program that is linked with --wrap for each of these functions.
@@ -102,56 +102,81 @@ static bool is_early(const void *p)
 	return (const char *)p >= early && (const char *)p < early + sizeof(early);
 }
 
-/* The counts restart when the owner executes another program; others have none. */
-static void adopt(struct mtcount *m)
+/* The counts restart when the owner executes another program; others have none here. */
+static bool adopt(struct mtcount *m)
 {
 	uint32_t images = m->images;
 
 	if (m->magic == MTCOUNT_MAGIC && m->owner != (uint32_t)getpid())
-		return;
+		return false;
 	memset(m, 0, sizeof(*m));
 	m->images = images + 1;
 	m->owner = (uint32_t)getpid();
 	__atomic_store_n(&m->magic, MTCOUNT_MAGIC, __ATOMIC_RELEASE);
 	shared = m;
+	return true;
 }
 
-static void open_counts(const char *path)
+/* False: they are another process's. */
+static bool open_counts(const char *path)
 {
 	mmap_fn map = (mmap_fn)find(mmap);
+	bool ours = true;
 	void *m;
 	int fd;
 
 	if (!path || !map)
-		return;
+		return true;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	if (fd < 0)
-		return;
+		return true;
 	if (ftruncate(fd, sizeof(struct mtcount)) == 0) {
 		m = map(NULL, sizeof(struct mtcount), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (m != MAP_FAILED)
-			adopt(m);
+			ours = adopt(m);
 	}
 	close(fd);
+	return ours;
 }
 
 static struct mtcount at_fork;
+static pid_t forking; /* its parent may have ended when the child runs */
 static char file[512]; /* programs replace their environment */
+
+static void open_own(void)
+{
+	char own[sizeof(file) + 16];
+
+	snprintf(own, sizeof(own), "%s.%d", file, (int)getpid());
+	open_counts(own);
+}
 
 static void before_fork(void)
 {
 	at_fork = *shared;
+	forking = getpid();
 }
 
 static void in_child(void)
 {
-	char own[sizeof(file) + 16];
-
-	if (at_fork.owner != (uint32_t)getppid())
+	if (at_fork.owner != (uint32_t)forking)
 		return;
-	snprintf(own, sizeof(own), "%s.%d", file, (int)getpid());
-	open_counts(own);
+	open_own();
 	memcpy(shared->cls, at_fork.cls, sizeof(at_fork.cls));
+}
+
+/* The first process has MTCOUNT_FILE, what comes of it files of its own. */
+static void open_first(const char *path)
+{
+	bool ours = open_counts(path);
+
+	if (!path || !getenv("MTCOUNT_FORK"))
+		return;
+	snprintf(file, sizeof(file), "%s", path);
+	if (!ours)
+		open_own();
+	if (shared != &sink)
+		pthread_atfork(before_fork, NULL, in_child);
 }
 
 /* The first call comes from the loader or a constructor: one thread. */
@@ -171,11 +196,7 @@ static void start(void)
 	next.valloc = find(valloc);
 	next.pvalloc = find(pvalloc);
 	next.usable = find(malloc_usable_size);
-	open_counts(getenv("MTCOUNT_FILE"));
-	if (shared != &sink && getenv("MTCOUNT_FORK")) {
-		snprintf(file, sizeof(file), "%s", getenv("MTCOUNT_FILE"));
-		pthread_atfork(before_fork, NULL, in_child);
-	}
+	open_first(getenv("MTCOUNT_FILE"));
 	resolving = false;
 	ready = true;
 }

@@ -222,25 +222,18 @@ int mt_files_scan(struct mt_session *s, pid_t pid)
 	return first;
 }
 
-/* One file less that the thread waits for. */
-static void release(struct mt_session *s, uint32_t tid)
+void mt_files_release(struct mt_session *s, const struct mt_life *l)
 {
-	struct bpf_map *released = s->progs.skel->maps.mt_released;
-	uint32_t done = 0;
-
-	bpf_map__lookup_elem(released, &tid, sizeof(tid), &done, sizeof(done), 0);
-	done++;
-	bpf_map__update_elem(released, &tid, sizeof(tid), &done, sizeof(done), BPF_ANY);
+	if (l->type == MT_LIFE_FILE && l->held)
+		bpf_map__update_elem(s->progs.skel->maps.mt_released, &l->tid, sizeof(l->tid),
+				     &l->held, sizeof(l->held), BPF_ANY);
 }
 
 /* It was not held until its probes stood: what it did before has gone by. */
 static void came_late(struct mt_session *s, struct mt_tracee *t)
 {
 	t->since = MT_SINCE_ATTACH;
-	if (s->opts.no_census)
-		return;
-	t->wants_census = true;
-	mt_life_arm(s, 1);
+	mt_census_want(s, t);
 }
 
 void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct mt_life *l)
@@ -255,8 +248,7 @@ void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct m
 	if (t->learned != before &&
 	    (!l->held || mt_clock_ns(CLOCK_MONOTONIC) - l->time >= s->opts.max_stop_ns))
 		came_late(s, t);
-	if (l->held)
-		release(s, l->tid);
+	mt_files_release(s, l);
 }
 
 /* Takes the probes of those away that keep says so of. */

@@ -120,6 +120,7 @@ struct mt_tracee {
 	 * zero. It and the levels are of the image after so many execs.
 	 */
 	struct mt_flows base;
+	uint64_t base_ns; /* CLOCK_MONOTONIC when it was taken; 0: there is none */
 	uint64_t execs;
 	struct mt_heap_class levels[MT_CLASSES]; /* added: what lived at the census */
 	struct mt_census census;                 /* the last one that could be taken; owned */
@@ -138,6 +139,7 @@ struct mt_session {
 	struct mt_slots slots;
 	struct ring_buffer *life;
 	bool consuming; /* it is being read */
+	uint64_t life_lost; /* events that it had no room for, as far as that was seen to */
 	int epoll_fd;
 	int timer_fd; /* looks again at images that are still loading, and takes censuses */
 	uint64_t relook_ns;
@@ -149,6 +151,7 @@ struct mt_session {
 	void *by_pid;             /* tsearch(3), of those that have not ended */
 	struct mt_probed *probed; /* owned */
 	size_t n_probed;
+	bool crowded; /* and that was said: there are more processes than room */
 	uint32_t last_file_id;
 	uint64_t collected_ns;   /* CLOCK_MONOTONIC of the last mt_files_collect */
 	struct mt_tracer tracer; /* as of tracer_ns */
@@ -181,6 +184,8 @@ int mt_tracee_describe(struct mt_tracee *t);
 int mt_files_scan(struct mt_session *s, pid_t pid);
 /* Code of a new file, as the kernel told. */
 void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct mt_life *l);
+/* The thread that told of a file has to wait for it no longer. */
+void mt_files_release(struct mt_session *s, const struct mt_life *l);
 /* A process that ended or moved: probes of its own are of no more use. */
 void mt_files_forget(struct mt_session *s, pid_t tgid);
 /*
@@ -214,6 +219,8 @@ void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth 
 /* census.c */
 /* Takes a census of a tracee that is counted. 0 or -errno, logged. */
 int mt_census_begin(struct mt_session *s, struct mt_tracee *t);
+/* Has one taken from the timer, unless the options forbid it. */
+void mt_census_want(struct mt_session *s, struct mt_tracee *t);
 /* After the first full reading of its memory: what the census says of it. */
 void mt_census_settle(struct mt_tracee *t);
 /* A new image: the census was of the old one. */

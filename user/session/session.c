@@ -268,9 +268,9 @@ size_t mt_session_alive(const struct mt_session *s)
 	return n;
 }
 
-bool mt_session_ended(const struct mt_session *s, size_t i)
+uint64_t mt_session_ended(const struct mt_session *s, size_t i)
 {
-	return s->tracees[i]->ended;
+	return s->tracees[i]->ended ? s->tracees[i]->ended_ns : 0;
 }
 
 const struct mt_alloc_found *mt_session_probed(const struct mt_session *s, size_t i)
