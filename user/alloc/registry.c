@@ -6,6 +6,7 @@
 
 const struct mt_allocator *const mt_allocators[] = {
 	&mt_alloc_glibc,
+	&mt_alloc_jemalloc,
 	&mt_alloc_generic, /* the last one */
 	NULL,
 };
