@@ -30,7 +30,8 @@ TARGET_DIR  := $(BUILD)/tests/targets
 TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(TARGET_DIR)/throw \
                $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/bare32 \
                $(TARGET_DIR)/bare64 $(TARGET_DIR)/census_mix-static $(TARGET_DIR)/census_mix-stripped \
-               $(TARGET_DIR)/census_threads-static
+               $(TARGET_DIR)/census_threads-static $(TARGET_DIR)/jemalloc_mix-linked \
+               $(TARGET_DIR)/jemalloc_mix-prefixed
 # The compiler must neither drop a malloc that is freed unused nor merge two.
 TARGET_FLAGS = $(OPT) -D_GNU_SOURCE -Ibpf -fno-builtin -pthread -MMD -MP -MF $@.d
 TARGET_CFLAGS = -std=gnu11 $(WARN) -Wno-unused-result $(TARGET_FLAGS)
@@ -43,7 +44,7 @@ $(TARGET_DIR):
 	@mkdir -p $@
 
 $(TARGET_DIR)/%: tests/targets/%.c
-	$(CC) $(TARGET_CFLAGS) -o $@ $<
+	$(CC) $(TARGET_CFLAGS) -o $@ $< $(TARGET_LIBS)
 
 $(TARGET_DIR)/throw: tests/targets/throw.cc
 	$(CXX) -std=gnu++17 -Wall -Wextra -Werror $(TARGET_FLAGS) -o $@ $<
@@ -65,6 +66,21 @@ $(TARGET_DIR)/census_%-static: tests/targets/census_%.c tests/targets/mtcount.c
 	$(CC) $(filter-out -MF $@.d,$(filter-out -M%,$(TARGET_CFLAGS))) $(CENSUS_STATIC) -o $@ $^
 $(TARGET_DIR)/census_%-stripped: $(TARGET_DIR)/census_%-static
 	strip -o $@ $<
+
+# jemalloc as a library; linked into a dynamic executable; and so with other names, as
+# Rust programs have it.
+JEMALLOC_A  = $(shell $(CC) -print-file-name=libjemalloc.a)
+JEMALLOC_LD = -lstdc++ -lm
+$(TARGET_DIR)/jemalloc_mix: TARGET_LIBS = -ljemalloc
+$(TARGET_DIR)/jemalloc_mix-linked: tests/targets/jemalloc_mix.c
+	$(CC) $(TARGET_CFLAGS) -DALL -o $@ $< $(JEMALLOC_A) $(JEMALLOC_LD)
+$(TARGET_DIR)/libjemalloc-prefixed.a: | $(TARGET_DIR)
+	nm -g --defined-only $(JEMALLOC_A) 2>/dev/null | \
+	    sed -nE 's/^[0-9a-f]+ [TW] (_Z[nd][wal].*|[a-z_]*(alloc|free|memalign|allocx)[a-z_]*|mallctl.*)$$/\1/p' | \
+	    grep -v '^je_' | sed -E 's/(.*)/\1 je_\1/' > $@.syms
+	objcopy --redefine-syms=$@.syms $(JEMALLOC_A) $@
+$(TARGET_DIR)/jemalloc_mix-prefixed: tests/targets/jemalloc_mix.c $(TARGET_DIR)/libjemalloc-prefixed.a
+	$(CC) $(TARGET_CFLAGS) -DPREFIX -o $@ $^ $(JEMALLOC_LD)
 
 # Static and without symbols: nothing to probe.
 $(TARGET_DIR)/quick-static: tests/targets/quick.c
