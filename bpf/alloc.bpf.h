@@ -402,7 +402,11 @@ MT_INLINE void account_realloc(const struct mt_frame *f, const struct hit *h, __
 		COUNT(h->c->failed, 1);
 }
 
-/* jemalloc's xallocx stays where it is and returns the size that the block has now. */
+/*
+ * jemalloc's xallocx stays where it is and returns the size that the block has
+ * now: the old one, says 5.3.0, when it has grown by less than it might have. So
+ * the block itself is asked, where it can be.
+ */
 MT_INLINE void account_in_situ(const struct mt_frame *f, const struct hit *h, __u64 size)
 {
 	if (f->old_size == MT_SIZE_UNKNOWN)
@@ -410,8 +414,10 @@ MT_INLINE void account_in_situ(const struct mt_frame *f, const struct hit *h, __
 	if (by_request(h)) {
 		size = size >= f->request ? f->request : f->old_size;
 		put_block(h->c, f->ptr, size);
+	} else {
+		size = usable_size(h, f->ptr);
 	}
-	if (size == f->old_size)
+	if (!size || size == f->old_size)
 		return;
 	count_malloc(h->c, size);
 	count_free(h->c, f->old_size);
