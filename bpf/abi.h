@@ -64,7 +64,7 @@ enum mt_layout {
 	MT_LAYOUT_GLIBC,     /* the word before it; mapped blocks: chunk size - 16 */
 	MT_LAYOUT_GLIBC_243, /* the same; mapped blocks: chunk size - 8 */
 	MT_LAYOUT_MUSL,
-	MT_LAYOUT_JEMALLOC,
+	MT_LAYOUT_JEMALLOC, /* by its tree; see jemalloc_core.bpf.h */
 	MT_LAYOUT_TCMALLOC,
 	MT_LAYOUT_MIMALLOC,
 	MT_LAYOUT_REQUESTED, /* unknown: as requested, kept in a map of live blocks */
@@ -220,7 +220,7 @@ struct mt_life {
 #define MT_HOLD_ROUNDS 16
 struct mt_hold_key {
 	__u32 tid;
-	__u32 round; /* from 0 */
+	__u32 round; /* from 0; the first one's entry stays as long as the thread may wait */
 };
 
 /* What the iterator over mappings writes: code of a file. */

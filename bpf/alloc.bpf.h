@@ -12,6 +12,7 @@
 
 #include "blocks.bpf.h"
 #include "size_glibc.bpf.h"
+#include "size_jemalloc.bpf.h"
 #include "size_mimalloc.bpf.h"
 #include "size_musl.bpf.h"
 
@@ -106,6 +107,9 @@ static __noinline long block_size(const struct mt_file *f, __u64 bias, __u64 ptr
 	case MT_LAYOUT_GLIBC:
 	case MT_LAYOUT_GLIBC_243:
 		r = size_glibc(f, bias, ptr, &size);
+		break;
+	case MT_LAYOUT_JEMALLOC:
+		r = size_jemalloc(f, bias, ptr, &size);
 		break;
 	case MT_LAYOUT_MUSL:
 		r = size_musl(f, bias, ptr, &size);

@@ -10,6 +10,8 @@
 #include "target.bpf.h"
 
 #define VM_EXEC 4ul
+#define ENOENT  2
+#define EBUSY   16
 
 MT_INLINE void read_key(struct mt_file_key *key, const struct vm_area_struct *vma)
 {
@@ -64,56 +66,81 @@ extern int bpf_task_work_schedule_resume_impl(struct task_struct *task, struct b
 					      void *aux__prog) __weak __ksym;
 #define HOLD_LOOKS (1u << 20)
 
+#define PF_EXITING 4u /* include/linux/sched.h */
+
 struct wait {
 	__u32 tid;
+	__u32 need;
 	__u64 until;
 };
 
 /* For bpf_loop: 1 ends it. */
 static long is_over(__u32 i, struct wait *w)
 {
-	return bpf_map_lookup_elem(&mt_released, &w->tid) || bpf_ktime_get_ns() > w->until;
+	__u32 *done = bpf_map_lookup_elem(&mt_released, &w->tid);
+
+	return (done && *done >= w->need) || bpf_ktime_get_ns() > w->until;
 }
 
 static int hold_round(struct bpf_map *map, struct mt_hold_key *key, struct mt_hold *h)
 {
+	struct mt_hold_key first = {.tid = key->tid};
 	struct wait w = {
 		.tid = key->tid,
 		.until = bpf_ktime_get_ns() + mt_hold_ns / MT_HOLD_ROUNDS,
 	};
 
-	bpf_loop(HOLD_LOOKS, is_over, &w, 0);
+	h = bpf_map_lookup_elem(&mt_holds, &first);
+	if (h && !(bpf_get_current_task_btf()->flags & PF_EXITING)) {
+		w.need = h->need;
+		bpf_loop(HOLD_LOOKS, is_over, &w, 0);
+	}
 	return 0;
 }
 
-/* True if the current thread will wait for one round more. */
-MT_INLINE bool add_round(__u32 tid, __u32 round)
+/* One round of the current thread's waiting. NULL: no room. */
+MT_INLINE struct mt_hold *get_round(__u32 tid, __u32 round)
 {
 	const struct mt_hold_key key = {.tid = tid, .round = round};
-	struct mt_hold *h, fresh = {};
+	struct mt_hold *h = bpf_map_lookup_elem(&mt_holds, &key), fresh = {};
 
-	h = bpf_map_lookup_elem(&mt_holds, &key);
-	if (!h) {
-		bpf_map_update_elem(&mt_holds, &key, &fresh, BPF_NOEXIST);
-		h = bpf_map_lookup_elem(&mt_holds, &key);
-	}
-	if (!h)
-		return false;
-	return !bpf_task_work_schedule_resume_impl(bpf_get_current_task_btf(), &h->work, &mt_holds,
-						   (void *)hold_round, NULL);
+	if (h)
+		return h;
+	bpf_map_update_elem(&mt_holds, &key, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&mt_holds, &key);
 }
 
-/* True if the current thread will wait. */
+MT_INLINE int add_round(struct mt_hold *h)
+{
+	return h ? bpf_task_work_schedule_resume_impl(bpf_get_current_task_btf(), &h->work,
+						      &mt_holds, (void *)hold_round, NULL)
+		 : -ENOENT;
+}
+
+/*
+ * True if the current thread will wait. It may already be about to, for another
+ * file: an exec brings two.
+ */
 MT_INLINE bool hold(__u32 tid)
 {
-	bool held = false;
+	struct mt_hold *first;
+	int r;
 
 	if (!mt_hold_ns || !bpf_ksym_exists(bpf_task_work_schedule_resume_impl))
 		return false;
+	first = get_round(tid, 0);
+	if (!first)
+		return false;
+	r = add_round(first);
+	if (r == -EBUSY)
+		first->need++;
+	if (r)
+		return r == -EBUSY;
+	first->need = 1;
 	bpf_map_delete_elem(&mt_released, &tid);
-	for (__u32 i = 0; i < MT_HOLD_ROUNDS; i++)
-		held |= add_round(tid, i);
-	return held;
+	for (__u32 i = 1; i < MT_HOLD_ROUNDS; i++)
+		add_round(get_round(tid, i));
+	return true;
 }
 
 /* The current process has code at addr. */

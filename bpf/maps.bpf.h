@@ -84,17 +84,17 @@ struct {
 /* Threads that wait for a new file to be looked at, by the kernel's number. */
 struct mt_hold {
 	struct bpf_task_work work;
+	__u32 need; /* round 0: files that are to be looked at */
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct mt_hold_key);
 	__type(value, struct mt_hold);
 } mt_holds SEC(".maps");
 
-/* Of these, those that need not wait any longer. */
+/* And how many files have been looked at for them since they began to. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);

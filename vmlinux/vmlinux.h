@@ -48,9 +48,8 @@ enum {
 /* A field of a map's value that the kernel knows by this name, since 6.18. */
 struct bpf_task_work {
 	__u64 __opaque;
-} __attribute__((aligned(8)));
+};
 
-struct bpf_map;
 struct seq_file;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -76,6 +75,11 @@ struct pt_regs {
 	unsigned long ip;
 	unsigned long flags;
 	unsigned long sp;
+};
+
+/* A forward declaration would not be taken for the kernel's in a function's type. */
+struct bpf_map {
+	__u32 id;
 };
 
 struct super_block {
@@ -135,6 +139,7 @@ struct pid {
 };
 
 struct task_struct {
+	unsigned int flags;
 	struct mm_struct *mm;
 	int pid;
 	int tgid;

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 
-from harness import (MEMTRACE, Skip, Target, Tracer, attach, case, check, equal, final, memtrace,
+from harness import (MEMTRACE, Skip, Target, Tracer, attach, case, cases, check, equal, final, memtrace,
                      popen, run, target, tmp)
 
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
@@ -41,14 +41,19 @@ def exec_into_stripped_static():
     equal(last(out)["loss"]["untraced"], 1, "untraced")
 
 
-@case
-def exec_by_another_thread():
-    """The kernel's filter holds the thread that is gone: the probes are made anew."""
-    tracer = Tracer("-f", "json", "-i", "20ms", "--", target("thread_exec"), "/bin/sleep", "600")
+@cases(followed=[], alone=["--no-follow"])
+def exec_by_another_thread(how):
+    """The filter of a single process holds the thread that is gone: the probes are
+    made anew, while the new image waits for them."""
+    tracer = Tracer("-f", "json", "-i", "20ms", *how, "--", target("thread_exec"), "/bin/sleep",
+                    "600")
     first = tracer.object()
     equal(first["since"], "start", "since before the exec")
-    while tracer.object()["since"] != "census":
-        pass
+    snap = first
+    while snap["comm"] != "sleep" or not snap["memstats"]["Mallocs"]:
+        snap = tracer.object()
+    equal(snap["since"], "start", "since after the exec")
+    equal(snap["loss"]["lost"], 0, "lost")
     os.kill(first["pid"], signal.SIGKILL)
     tracer.wait(status=128 + signal.SIGKILL)
 

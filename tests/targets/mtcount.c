@@ -375,6 +375,20 @@ EXPORT int NAME(posix_memalign)(void **ret, size_t align, size_t n)
 	return r;
 }
 
+/*
+ * For programs that call what is not forwarded here: freed and malloced are the
+ * usable sizes of the block that went and of the one that came, 0 for none.
+ */
+EXPORT void mtcount_note(size_t freed, size_t malloced)
+{
+	if (freed)
+		count_free(freed);
+	if (malloced)
+		count_malloc(malloced);
+	if (!freed && !malloced)
+		add(&counts()->failed, 1);
+}
+
 __attribute__((constructor)) static void load(void)
 {
 	start();

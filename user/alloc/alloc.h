@@ -20,6 +20,7 @@
 struct mt_alloc_identity {
 	char version[32]; /* "2.36"; a file's name, if nothing else is known of it; "" */
 	enum mt_layout layout;
+	const char *why; /* static text: why requested sizes are all that is known; else NULL */
 	uint64_t params[MT_FILE_PARAMS]; /* of struct mt_file */
 	/*
 	 * What stands before each name in this file: "je_"; static text or NULL. The
@@ -52,6 +53,7 @@ struct mt_allocator {
 };
 
 extern const struct mt_allocator mt_alloc_glibc;
+extern const struct mt_allocator mt_alloc_jemalloc;
 extern const struct mt_allocator mt_alloc_mimalloc;
 extern const struct mt_allocator mt_alloc_mimalloc_requested; /* of unknown block sizes */
 extern const struct mt_allocator mt_alloc_musl;

@@ -229,6 +229,8 @@ static void write_allocator(struct mt_writer *w, const struct mt_maps *maps,
 	mt_write_escaped(w, a->id.version);
 	mt_write_str(w, " in ");
 	mt_write_escaped(w, a->path);
+	if (a->id.why)
+		mt_writef(w, "\n  sizes        as requested: %s", a->id.why);
 	if (a->text_hi)
 		mt_writef(w,
 			  "\n  own text     %#" PRIx64 "-%#" PRIx64

@@ -19,7 +19,7 @@
 #include "cli/events.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "model/total.h"
+#include "cli/taker.h"
 #include "render/render.h"
 #include "session/session.h"
 #include "sys/caps.h"
@@ -89,16 +89,10 @@ struct trace {
 	struct config cfg;
 	struct mt_session_opts opts;
 	struct mt_session *session;
-	const struct mt_render_ops *format;
-	struct mt_output *out;   /* in that format */
-	struct mt_output *table; /* after the last line of the default format; else NULL */
 	struct mt_events events;
 	pid_t child; /* launched COMMAND, 0 none */
 	bool held;   /* it has not been let go yet */
-	uint64_t taken;
-	bool lost, drifted, unaudited;
-	bool crowd; /* more than one target was seen */
-	struct mt_total total; /* of the targets that have had their last snapshot */
+	struct mt_taker taker;
 };
 
 static enum mt_log_level log_level = MT_LOG_WARN;
@@ -121,6 +115,7 @@ static void print_help(void)
 	       "       memtrace [OPTIONS] -a [INTERVAL [COUNT]]\n"
 	       "       memtrace [OPTIONS] -- COMMAND [ARG...]\n"
 	       "       memtrace census -p PID[,PID...]\n"
+	       "       memtrace top [-a | -p PID[,PID...]]\n"
 	       "       memtrace doctor [-p PID]\n"
 	       "\n"
 	       "Show runtime.MemStats of any running process, from outside.\n"
@@ -136,7 +131,7 @@ static void print_help(void)
 /* INTERVAL and COUNT, as vmstat has them. 0 or -EINVAL, printed. */
 static int parse_operands(struct config *cfg, int n, char **v)
 {
-	static const char *const commands[] = {"census", "doctor", NULL};
+	static const char *const commands[] = {"census", "doctor", "top", NULL};
 	char q[64], *end;
 
 	if (n > 2) {
@@ -177,164 +172,27 @@ static int open_outputs(struct trace *t, size_t targets)
 		.color = mt_color_wanted(t->cfg.color, t->cfg.output),
 		.prefix = targets > 1,
 	};
+	const struct mt_render_ops *format;
 	int r;
 
-	t->format = mt_render_find(t->cfg.format ? t->cfg.format : "line");
+	format = mt_render_find(t->cfg.format ? t->cfg.format : "line");
+	t->taker.format = format;
 	if (t->cfg.unit == UNIT_NOT_GIVEN)
-		o.unit = t->format == &mt_render_line ? MT_UNIT_MIB : MT_UNIT_AUTO;
-	r = mt_output_new(t->cfg.output, t->format, &o, &t->out);
+		o.unit = format == &mt_render_line ? MT_UNIT_MIB : MT_UNIT_AUTO;
+	r = mt_output_new(t->cfg.output, format, &o, &t->taker.out);
 	if (r || t->cfg.format || t->cfg.output)
 		return r;
 	if (t->cfg.unit == UNIT_NOT_GIVEN)
 		o.unit = MT_UNIT_AUTO;
-	return mt_output_new(NULL, &mt_render_table, &o, &t->table);
+	return mt_output_new(NULL, &mt_render_table, &o, &t->taker.table);
 }
 
-/* The snapshots of one moment. */
-struct moment {
-	struct mt_snapshot **v;
-	const struct mt_snapshot **shown; /* the same, in the order of output */
-	size_t n;
-};
-
-static void moment_fini(struct moment *m)
+/* Only what it left running is still traced. */
+static bool command_has_ended(const struct trace *t)
 {
-	for (size_t i = 0; i < m->n; i++)
-		free(m->v[i]);
-	free(m->v);
-	free(m->shown);
-}
+	siginfo_t si = {0};
 
-static int moment_init(struct moment *m, size_t n)
-{
-	m->v = calloc(n + 1, sizeof(struct mt_snapshot *));
-	m->shown = calloc(n + 1, sizeof(struct mt_snapshot *));
-	return m->v && m->shown ? 0 : -ENOMEM;
-}
-
-#define _cleanup_moment_ __attribute__((cleanup(moment_fini)))
-
-/* An audit that was asked for and could not be made proves nothing. */
-static void check_audit(struct trace *t, const struct mt_snapshot *s)
-{
-	if (s->audit.done != MT_BASELINE_UNKNOWN)
-		return;
-	mt_warn("pid %d: no audit: %s", s->pid, s->audit.why);
-	t->unaudited = t->unaudited || !t->child;
-}
-
-/* True if others may come that were not named: then there is a total. */
-static bool many(const struct trace *t)
-{
-	return t->opts.follow || t->opts.all;
-}
-
-/* What is shown: with -a not what has no allocator, and what was not asked for. */
-static bool is_shown(const struct trace *t, const struct mt_snapshot *s)
-{
-	if (!t->opts.all)
-		return true;
-	return s->allocator[0] && mt_select_matches(&t->cfg.select, s->comm, s->cgroup, s->container);
-}
-
-static int take_one(struct trace *t, size_t i, enum mt_vm_depth depth, bool final, bool audit,
-		    struct moment *m)
-{
-	struct mt_snapshot *s;
-	int r = audit && t->cfg.audit ? mt_session_audit(t->session, i) : 0;
-
-	if (!r)
-		r = mt_session_snapshot(t->session, i, depth, &s);
-	if (r)
-		return r;
-	if (!is_shown(t, s)) {
-		free(s);
-		return 0;
-	}
-	m->v[m->n++] = s;
-	s->final = s->final || final;
-	if (s->final && many(t))
-		mt_total_add(&t->total, s);
-	t->lost = t->lost || mt_flows_lost(&s->flows);
-	t->drifted = t->drifted || mt_audit_drifted(&s->audit);
-	check_audit(t, s);
-	return 0;
-}
-
-static int put(struct trace *t, struct mt_output *out, struct moment *m)
-{
-	for (size_t i = 0; i < m->n; i++)
-		m->shown[i] = m->v[i];
-	if (t->opts.all)
-		mt_snapshot_sort(m->shown, m->n);
-	if (many(t) && mt_session_count(t->session) > 1)
-		t->crowd = true;
-	if (t->crowd)
-		mt_output_prefix(out);
-	return mt_output_put(out, m->shown, m->n);
-}
-
-/*
- * One moment: a snapshot of every target, and the last one of those that have
- * ended. 0, -EPIPE when nobody reads any more, or -errno.
- */
-static int take(struct trace *t, bool final, bool audit)
-{
-	const size_t all = mt_session_count(t->session);
-	enum mt_vm_depth depth = t->opts.all              ? MT_VM_STATUS
-				 : final || !t->taken     ? MT_VM_FULL
-				 : t->format->totals_only ? MT_VM_STATUS
-							  : MT_VM_PARTS;
-	_cleanup_moment_ struct moment m = {0};
-	int r = moment_init(&m, all);
-
-	for (size_t i = 0; i < all && !r; i++)
-		r = take_one(t, i, depth, final, audit, &m);
-	if (!r && m.n)
-		r = put(t, t->out, &m);
-	if (!r && m.n && final && t->table && t->total.sum.processes <= 1)
-		r = put(t, t->table, &m);
-	if (!final)
-		mt_session_forget_ended(t->session);
-	t->taken++;
-	return r;
-}
-
-/* Those that have ended have their last snapshot at once, where one document is not all. */
-static int take_ended(struct trace *t)
-{
-	_cleanup_moment_ struct moment m = {0};
-	size_t all = mt_session_count(t->session);
-	int r;
-
-	if (t->format->document || all == mt_session_alive(t->session))
-		return 0;
-	r = moment_init(&m, all);
-	for (size_t i = 0; i < all && !r; i++)
-		if (mt_session_ended(t->session, i))
-			r = take_one(t, i, MT_VM_STATUS, true, false, &m);
-	if (!r && m.n)
-		r = put(t, t->out, &m);
-	mt_session_forget_ended(t->session);
-	return r;
-}
-
-/* After the last snapshots: all of them as one, if there were several. */
-static int take_total(struct trace *t)
-{
-	_cleanup_free_ struct mt_snapshot *s = calloc(1, sizeof(*s));
-	const struct mt_snapshot *v[] = {s};
-	int r = 0;
-
-	if (!s)
-		return -ENOMEM;
-	if (t->total.sum.processes <= 1 || t->format->document)
-		return 0;
-	mt_total_snapshot(&t->total, s);
-	r = mt_output_put(t->out, v, 1);
-	if (!r && t->table)
-		r = mt_output_put(t->table, v, 1);
-	return r;
+	return !waitid(P_PID, (id_t)t->child, &si, WEXITED | WNOHANG | WNOWAIT) && si.si_pid;
 }
 
 /*
@@ -343,7 +201,7 @@ static int take_total(struct trace *t)
  */
 static bool stop_now(const struct trace *t)
 {
-	if (!t->child)
+	if (!t->child || command_has_ended(t))
 		return true;
 	if (t->events.from_user)
 		kill(t->child, t->events.signo);
@@ -366,7 +224,7 @@ static int loop(struct trace *t)
 		case MT_EVENT_SESSION:
 			r = mt_session_service(t->session);
 			if (!r && mt_session_alive(t->session))
-				r = take_ended(t);
+				r = mt_take_ended(&t->taker);
 			break;
 		case MT_EVENT_STOP:
 			more = !stop_now(t);
@@ -383,18 +241,21 @@ static int loop(struct trace *t)
 		case MT_EVENT_TICK:
 			show = true;
 			break;
+		case MT_EVENT_KEY:
+		case MT_EVENT_RESIZE: /* nobody asked for them */
+			break;
 		}
 		if (!mt_session_alive(t->session) && !t->opts.all)
 			more = false;
 		if (!r && more && show) {
-			more = !t->cfg.count || t->taken + 1 < t->cfg.count;
+			more = !t->cfg.count || t->taker.taken + 1 < t->cfg.count;
 			if (more)
-				r = take(t, false, audit);
+				r = mt_take(&t->taker, false, audit);
 		}
 	}
 	if (!r)
-		r = take(t, true, true);
-	return r ? r : take_total(t);
+		r = mt_take(&t->taker, true, true);
+	return r ? r : mt_take_total(&t->taker);
 }
 
 static int add_targets(struct trace *t)
@@ -415,23 +276,23 @@ static int add_targets(struct trace *t)
 static void say_attached(const struct trace *t, uint64_t start_ns)
 {
 	uint64_t ns = mt_clock_ns(CLOCK_MONOTONIC) - start_ns;
+	const struct mt_alloc_found *f;
 
 	for (size_t i = 0; i < mt_session_count(t->session); i++) {
-		const struct mt_alloc_found *f = mt_session_allocator(t->session, i);
 		const struct mt_census *c = mt_session_census(t->session, i);
 
-		if (!f)
-			continue;
 		if (c->baseline == MT_BASELINE_CENSUS)
 			mt_info("%llu blocks, %llu bytes from before the attach; %u of %u threads "
 				"held for %.1f ms, attempt %u",
 				(unsigned long long)c->heap.objects,
 				(unsigned long long)c->heap.bytes, c->held, c->threads,
 				(double)c->stop_ns / 1e6, c->attempts);
+	}
+	for (size_t i = 0; (f = mt_session_probed(t->session, i)); i++)
 		mt_info("%s %s in %s: %zu probes by %s", f->allocator->name, f->id.version, f->path,
 			f->n_probes, mt_session_method(t->session));
-	}
-	mt_info("attached and ready in %llu ms", (unsigned long long)(ns / 1000000));
+	mt_info("attached and ready in %llu ms: %zu processes", (unsigned long long)(ns / 1000000),
+		mt_session_alive(t->session));
 }
 
 /* Attaches, lets a launched command go, and runs to the end. 0 or -errno, logged. */
@@ -439,6 +300,12 @@ static int trace_all(struct trace *t, uint64_t start_ns)
 {
 	int r;
 
+	t->taker.session = t->session;
+	t->taker.select = &t->cfg.select;
+	t->taker.all = t->opts.all;
+	t->taker.follows = t->opts.follow;
+	t->taker.launched = t->child > 0;
+	t->taker.audit = t->cfg.audit;
 	r = add_targets(t);
 	if (r)
 		return r;
@@ -450,7 +317,7 @@ static int trace_all(struct trace *t, uint64_t start_ns)
 	setrlimit(RLIMIT_RTPRIO, &(struct rlimit){1, 1});
 	if (mt_caps_drop(t->cfg.output))
 		mt_warn("cannot give up capabilities; going on with all of them");
-	r = take(t, t->cfg.count == 1, t->cfg.count == 1);
+	r = mt_take(&t->taker, t->cfg.count == 1, t->cfg.count == 1);
 	if (t->child && (!r || r == -EPIPE)) {
 		int go = mt_launch_go(t->child);
 
@@ -458,7 +325,7 @@ static int trace_all(struct trace *t, uint64_t start_ns)
 		r = r ? r : go;
 	}
 	if (r || t->cfg.count == 1)
-		return r ? r : take_total(t);
+		return r ? r : mt_take_total(&t->taker);
 	return loop(t);
 }
 
@@ -490,7 +357,7 @@ static int reap(struct trace *t)
  */
 static int finish(struct trace *t, int r)
 {
-	int failed = (r && r != -EPIPE) || t->unaudited ? MT_EXIT_FAILED : MT_EXIT_OK;
+	int failed = (r && r != -EPIPE) || t->taker.unaudited ? MT_EXIT_FAILED : MT_EXIT_OK;
 	int status = MT_EXIT_OK;
 
 	if (t->child && t->held) {
@@ -502,7 +369,7 @@ static int finish(struct trace *t, int r)
 	}
 	if (status == MT_EXIT_OK)
 		status = failed;
-	if ((t->cfg.strict && t->lost) || t->drifted)
+	if ((t->cfg.strict && t->taker.lost) || t->taker.drifted)
 		status = MT_EXIT_LOST;
 	return status;
 }
@@ -553,10 +420,10 @@ static int check_targets(const struct config *cfg, bool dashdash)
 	if (cfg->all && (cfg->follow || cfg->no_follow))
 		return usage_error("-a has all children: leave --follow and --no-follow out");
 	if (cfg->no_follow && !dashdash)
-		return usage_error("--no-follow is for a COMMAND: -p follows none unless -F is given");
-	if (!dashdash && !cfg->pids.n && !cfg->all && !selects)
 		return usage_error(
-			"no target: give -p PID, -a or -- COMMAND; see memtrace --help");
+			"--no-follow is for a COMMAND: -p follows none unless -F is given");
+	if (!dashdash && !cfg->pids.n && !cfg->all && !selects)
+		return usage_error("no target: give -p PID, -a or -- COMMAND; see memtrace --help");
 	return MT_EXIT_OK;
 }
 
@@ -586,7 +453,8 @@ static int select_pids(struct config *cfg)
 	if (r)
 		mt_err_r(r, "cannot list processes: %s", strerror(-r));
 	else if (!cfg->pids.n)
-		mt_err_r(-ESRCH, "no process is chosen by -n, -g and -C; with -a those to come are waited for");
+		mt_err_r(-ESRCH, "no process is chosen by -n, -g and -C; with -a those to come are "
+				 "waited for");
 	return r || !cfg->pids.n ? MT_EXIT_FAILED : MT_EXIT_OK;
 }
 
@@ -622,8 +490,8 @@ static int run(int argc, char **argv)
 	if (status == MT_EXIT_OK)
 		status = run_trace(&t, dashdash ? argv + first : NULL);
 	mt_session_free(&t.session);
-	mt_output_free(&t.out);
-	mt_output_free(&t.table);
+	mt_output_free(&t.taker.out);
+	mt_output_free(&t.taker.table);
 	free(t.cfg.pids.v);
 	mt_select_fini(&t.cfg.select);
 	return status;

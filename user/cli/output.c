@@ -6,13 +6,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "cli/aside.h"
 #include "cli/options.h"
 
 #define FILE_MODE 0644
@@ -200,31 +200,6 @@ static bool in_place(const struct mt_output *o, const char *path)
 	return !o->expands && !lstat(path, &st) && !S_ISREG(st.st_mode);
 }
 
-/*
- * Creates a new file beside path. Its name cannot be foreseen and O_EXCL never
- * follows a link, so that in a directory of somebody else's nothing planted
- * there is written to.
- */
-static int open_aside(const char *path, struct mt_writer *name)
-{
-	for (int tries = 0; tries < 100; tries++) {
-		uint64_t random;
-		int fd;
-
-		if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-			return -EIO;
-		mt_writer_reset(name);
-		mt_writef(name, "%s.%016" PRIx64 ".tmp", path, random);
-		if (name->err)
-			return name->err;
-		fd = open(name->buf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-			  FILE_MODE);
-		if (fd >= 0 || errno != EEXIST)
-			return fd >= 0 ? fd : -errno;
-	}
-	return -EEXIST;
-}
-
 /* Writes to fd and closes it: some file systems tell of a full disk only then. */
 static int write_close(struct mt_output *o, int fd)
 {
@@ -238,7 +213,7 @@ static int write_close(struct mt_output *o, int fd)
 static int replace(struct mt_output *o, const char *path)
 {
 	_cleanup_writer_ struct mt_writer aside = {0};
-	int fd = open_aside(path, &aside), r;
+	int fd = mt_aside_open(path, &aside), r;
 
 	if (fd < 0)
 		return fd;

@@ -40,11 +40,11 @@ static const char *excluded(const struct mt_session *s, const struct mt_proc_sta
 	return NULL;
 }
 
-static void say_excluded(const struct mt_proc_status *st, pid_t pid, const char *why)
+static void say_excluded(pid_t pid, const char *comm, const char *why)
 {
 	_cleanup_writer_ struct mt_writer w = {0};
 
-	mt_write_escaped(&w, st->comm);
+	mt_write_escaped(&w, comm);
 	mt_info("not traced: pid %d (%s): %s", pid, w.len ? w.buf : "?", why);
 }
 
@@ -62,7 +62,7 @@ static int enter(struct mt_session *s, pid_t pid, bool first)
 	why = excluded(s, &st, pid);
 	if (why) {
 		if (first && st.state != 'Z')
-			say_excluded(&st, pid, why);
+			say_excluded(pid, st.comm, why);
 		return 0;
 	}
 	r = mt_tracee_new(pid, &t);
@@ -115,6 +115,10 @@ int mt_session_add_all(struct mt_session *s)
 	if (r < 0)
 		return r;
 	r = mt_files_scan(s, -1);
+	for (size_t i = 0; i < s->n; i++)
+		if (!s->tracees[i]->learned)
+			say_excluded(s->tracees[i]->pid, s->tracees[i]->comm,
+				     "it has mapped no allocator that memtrace can trace");
 	mt_life_arm(s, 1);
 	return r;
 }

@@ -30,6 +30,7 @@ static int enter_file(struct mt_session *s, uint32_t id, const struct mt_alloc_f
 {
 	struct mt_file f = {
 		.layout = (uint32_t)found->id.layout,
+		.flags = found->flags,
 		.text_lo = found->text_lo,
 		.text_len = found->text_hi - found->text_lo,
 	};
@@ -53,23 +54,24 @@ static uint32_t new_id(struct mt_session *s)
 static int attach(struct mt_session *s, const struct mt_probed *p)
 {
 	const struct mt_alloc_found *f = p->found;
+	const pid_t pid = (pid_t)p->key.tgid;
 	int r = enter_file(s, p->id, f);
 
 	if (!r)
-		r = mt_keeper_attach(&s->keeper, p->id, p->tgid ? p->tgid : -1, f);
-	if (!r || (p->tgid && (r == -ESRCH || kill(p->tgid, 0))))
+		r = mt_keeper_attach(&s->keeper, p->id, pid ? pid : -1, f);
+	if (!r || (pid && (r == -ESRCH || kill(pid, 0))))
 		return r ? -ESRCH : 0;
-	if (p->tgid)
+	if (pid)
 		return mt_err_r(r, "cannot probe %s of pid %d: %s; see memtrace doctor -p %d",
-				f->path, p->tgid, strerror(-r), p->tgid);
+				f->path, pid, strerror(-r), pid);
 	return mt_err_r(r, "cannot probe %s: %s", f->path, strerror(-r));
 }
 
-/* Probes a file and keeps it. *found is taken. */
-static int add(struct mt_session *s, const struct mt_file_key *key, struct mt_alloc_found **found,
-	       uint32_t *id)
+/* Probes one allocator of a file and keeps it. *found is taken, without what follows it. */
+static int add_one(struct mt_session *s, const struct mt_file_key *key,
+		   struct mt_alloc_found **found, uint32_t *id)
 {
-	struct mt_probed p = {.id = new_id(s), .tgid = (pid_t)key->tgid, .moved = key->moved};
+	struct mt_probed p = {.id = new_id(s), .key = *key};
 	struct mt_probed *v = reallocarray(s->probed, s->n_probed + 1, sizeof(*v));
 	int r;
 
@@ -82,10 +84,25 @@ static int add(struct mt_session *s, const struct mt_file_key *key, struct mt_al
 	r = attach(s, &p);
 	if (r)
 		return r;
-	*found = NULL;
+	*found = p.found->next;
+	p.found->next = NULL;
 	*id = p.id;
 	s->probed[s->n_probed++] = p;
 	return 0;
+}
+
+/* All of them; *id is the first one's. What is left of *found is the caller's. */
+static int add(struct mt_session *s, const struct mt_file_key *key, struct mt_alloc_found **found,
+	       uint32_t *id)
+{
+	int r = add_one(s, key, found, id);
+
+	while (!r && *found) {
+		uint32_t other;
+
+		r = add_one(s, key, found, &other);
+	}
+	return r;
 }
 
 /* Of those that serve the same processes, the one that is this very file. */
@@ -95,7 +112,7 @@ static const struct mt_probed *same_file(const struct mt_session *s, const struc
 	for (size_t i = 0; i < s->n_probed; i++) {
 		const struct mt_probed *p = &s->probed[i];
 
-		if (p->tgid == (pid_t)key->tgid && p->moved == key->moved &&
+		if (p->key.tgid == key->tgid && p->key.moved == key->moved &&
 		    p->found->dev == found->dev && p->found->inode == found->inode)
 			return p;
 	}
@@ -118,7 +135,7 @@ static int learn(struct mt_session *s, pid_t pid, uint64_t addr, const struct mt
 		 struct mt_maps **maps, uint32_t *id)
 {
 	struct bpf_map *known = s->progs.skel->maps.mt_known;
-	_cleanup_free_ struct mt_alloc_found *found = NULL;
+	MT_CLEANUP(mt_alloc_found_free) struct mt_alloc_found *found = NULL;
 	const struct mt_probed *same;
 	const struct mt_mapping *m;
 	int r;
@@ -136,13 +153,11 @@ static int learn(struct mt_session *s, pid_t pid, uint64_t addr, const struct mt
 		same = same_file(s, key, found);
 		*id = same ? same->id : 0;
 	}
-	if (!r && !*id) {
-		r = add(s, key, &found, id);
-		if (r)
-			return r;
-	}
-	bpf_map__update_elem(known, key, sizeof(*key), id, sizeof(*id), BPF_ANY);
-	return 0;
+	r = r || *id ? 0 : add(s, key, &found, id);
+	/* what could not be probed is not tried again for each process that maps it */
+	if (r != -ESRCH)
+		bpf_map__update_elem(known, key, sizeof(*key), id, sizeof(*id), BPF_ANY);
+	return r;
 }
 
 /* libc comes last: what takes its place is more telling. */
@@ -199,7 +214,7 @@ int mt_files_scan(struct mt_session *s, pid_t pid)
 			continue;
 		set_scope(s, t, &v[i].key);
 		r = learn(s, t->pid, v[i].start, &v[i].key, &maps, &id);
-		if (r && !first && r != -ESRCH)
+		if (r && !first && r != -ESRCH && pid > 0)
 			first = r;
 		if (!r)
 			note(s, t, id);
@@ -207,15 +222,15 @@ int mt_files_scan(struct mt_session *s, pid_t pid)
 	return first;
 }
 
+/* One file less that the thread waits for. */
 static void release(struct mt_session *s, uint32_t tid)
 {
-	struct mt_hold_key key = {.tid = tid};
-	uint32_t one = 1;
+	struct bpf_map *released = s->progs.skel->maps.mt_released;
+	uint32_t done = 0;
 
-	bpf_map__update_elem(s->progs.skel->maps.mt_released, &tid, sizeof(tid), &one, sizeof(one),
-			     BPF_ANY);
-	for (; key.round < MT_HOLD_ROUNDS; key.round++)
-		bpf_map__delete_elem(s->progs.skel->maps.mt_holds, &key, sizeof(key), 0);
+	bpf_map__lookup_elem(released, &tid, sizeof(tid), &done, sizeof(done), 0);
+	done++;
+	bpf_map__update_elem(released, &tid, sizeof(tid), &done, sizeof(done), BPF_ANY);
 }
 
 /* It was not held until its probes stood: what it did before has gone by. */
@@ -244,26 +259,94 @@ void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct m
 		release(s, l->tid);
 }
 
-void mt_files_forget(struct mt_session *s, pid_t tgid)
+/* Takes the probes of those away that keep says so of. */
+static void drop(struct mt_session *s, bool (*keep)(const struct mt_probed *, pid_t), pid_t tgid)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->n_probed; i++) {
 		struct mt_probed *p = &s->probed[i];
 
-		if (p->tgid != tgid) {
+		if (keep(p, tgid)) {
 			s->probed[n++] = *p;
 			continue;
 		}
 		mt_keeper_detach(&s->keeper, p->id);
-		free(p->found);
+		mt_alloc_found_free(&p->found);
 	}
 	s->n_probed = n;
+}
+
+static bool is_of_others(const struct mt_probed *p, pid_t tgid)
+{
+	return p->key.tgid != (uint32_t)tgid;
+}
+
+void mt_files_forget(struct mt_session *s, pid_t tgid)
+{
+	drop(s, is_of_others, tgid);
+}
+
+static bool is_mapped(const struct mt_probed *p, pid_t unused)
+{
+	(void)unused;
+	return p->mapped;
+}
+
+#define COLLECT_NS 300000000000u /* five minutes */
+
+static bool same_key(const struct mt_file_key *a, const struct mt_file_key *b)
+{
+	return a->ino == b->ino && a->dev == b->dev && a->gen == b->gen;
+}
+
+/* What the tracees call their allocators goes with the files. */
+static void unname(struct mt_session *s, const struct mt_alloc_found *found)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->tracees[i]->found == found)
+			s->tracees[i]->found = NULL;
+}
+
+/*
+ * The kernel tells of a file that it does not know: they are forgotten there
+ * before it is seen who has them mapped, so that nobody maps one unnoticed.
+ */
+void mt_files_collect(struct mt_session *s)
+{
+	struct bpf_map *known = s->progs.skel->maps.mt_known;
+	const uint64_t now = mt_clock_ns(CLOCK_MONOTONIC);
+	_cleanup_free_ struct mt_code *v = NULL;
+	size_t n = 0;
+
+	if (!s->collected_ns)
+		s->collected_ns = now;
+	if (now - s->collected_ns < COLLECT_NS || !s->n_probed)
+		return;
+	s->collected_ns = now;
+	for (size_t i = 0; i < s->n_probed; i++) {
+		bpf_map__delete_elem(known, &s->probed[i].key, sizeof(s->probed[i].key), 0);
+		s->probed[i].mapped = false;
+	}
+	if (mt_code_list(s, -1, &v, &n))
+		return;
+	for (size_t i = 0; i < s->n_probed; i++) {
+		struct mt_probed *p = &s->probed[i];
+
+		for (size_t k = 0; k < n && !p->mapped; k++)
+			p->mapped = p->key.tgid || same_key(&p->key, &v[k].key);
+		if (p->mapped)
+			bpf_map__update_elem(known, &p->key, sizeof(p->key), &p->id, sizeof(p->id),
+					     BPF_ANY);
+		else
+			unname(s, p->found);
+	}
+	drop(s, is_mapped, 0);
 }
 
 void mt_files_close(struct mt_session *s)
 {
 	for (size_t i = 0; i < s->n_probed; i++)
-		free(s->probed[i].found);
+		mt_alloc_found_free(&s->probed[i].found);
 	free(s->probed);
 }

@@ -87,8 +87,8 @@ int mt_slots_read(const struct mt_slots *s, uint32_t slot, struct mt_counters *p
 /* A file whose allocator is probed. */
 struct mt_probed {
 	uint32_t id;
-	uint32_t moved; /* the execs of tgid by another thread than the leader that went before */
-	pid_t tgid;     /* 0: in every process that maps it */
+	struct mt_file_key key;
+	bool mapped;                  /* scratch of mt_files_collect */
 	struct mt_alloc_found *found; /* owned */
 };
 
@@ -150,6 +150,7 @@ struct mt_session {
 	struct mt_probed *probed; /* owned */
 	size_t n_probed;
 	uint32_t last_file_id;
+	uint64_t collected_ns;   /* CLOCK_MONOTONIC of the last mt_files_collect */
 	struct mt_tracer tracer; /* as of tracer_ns */
 	uint64_t tracer_ns;
 };
@@ -182,6 +183,11 @@ int mt_files_scan(struct mt_session *s, pid_t pid);
 void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct mt_life *l);
 /* A process that ended or moved: probes of its own are of no more use. */
 void mt_files_forget(struct mt_session *s, pid_t tgid);
+/*
+ * Files that no process maps any more: their probes would keep a deleted file's
+ * blocks on the disk. At most every few minutes.
+ */
+void mt_files_collect(struct mt_session *s);
 const struct mt_alloc_found *mt_files_find(const struct mt_session *s, uint32_t id);
 void mt_files_close(struct mt_session *s);
 

@@ -106,6 +106,7 @@ static void on_exec(struct mt_session *s, struct mt_tracee *t, const struct mt_l
 	snprintf(t->comm, sizeof(t->comm), "%.*s", (int)sizeof(l->target.comm), l->target.comm);
 	if (mt_proc_exe(t->pid, t->exe, sizeof(t->exe)))
 		t->exe[0] = '\0';
+	mt_proc_cgroup(t->pid, t->cgroup, sizeof(t->cgroup)); /* engines move before they exec */
 	t->since = MT_SINCE_START;
 	if (!s->progs.zero_at_exec) {
 		take_base(s, t);
@@ -230,7 +231,7 @@ static int relook(struct mt_session *s, struct mt_tracee *t)
 	if (r == -ENOENT || r == -ESRCH)
 		return -EAGAIN;
 	t->relook = false;
-	free(found);
+	mt_alloc_found_free(&found);
 	if (!r && !t->found)
 		r = mt_files_scan(s, t->pid);
 	else if (r)

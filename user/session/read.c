@@ -190,8 +190,10 @@ void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth 
 		t->parts_cost = mt_clock_ns(CLOCK_MONOTONIC) - now;
 	if (depth != MT_VM_STATUS)
 		t->parts_ns = now;
-	if (!mt_proc_status_read(t->pid, &status))
+	if (!mt_proc_status_read(t->pid, &status)) {
 		memcpy(t->comm, status.comm, sizeof(t->comm));
+		t->ppid = status.ppid;
+	}
 }
 
 /* One reading serves the snapshots of one moment. */
@@ -238,6 +240,7 @@ static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struc
 	snap->seq = t->seq++;
 	snap->final = t->ended;
 	snap->pid = t->pid;
+	snap->ppid = t->ppid;
 	snap->start_time = t->start_time;
 	memcpy(snap->comm, t->comm, sizeof(snap->comm));
 	memcpy(snap->exe, t->exe, sizeof(snap->exe));

@@ -145,7 +145,7 @@ static int open_tracee(struct mt_session *s, struct mt_tracee *t)
 static int find_allocators(struct mt_session *s, struct mt_tracee *t)
 {
 	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
-	_cleanup_free_ struct mt_alloc_found *found = NULL;
+	MT_CLEANUP(mt_alloc_found_free) struct mt_alloc_found *found = NULL;
 	int r = mt_files_scan(s, t->pid);
 
 	if (t->found)
@@ -222,6 +222,8 @@ int mt_session_service(struct mt_session *s)
 	check_keeper(s);
 	mt_life_consume(s);
 	mt_slots_refill(&s->slots);
+	if (s->opts.all || s->opts.follow)
+		mt_files_collect(s);
 	return mt_life_on_timer(s);
 }
 
@@ -271,9 +273,9 @@ bool mt_session_ended(const struct mt_session *s, size_t i)
 	return s->tracees[i]->ended;
 }
 
-const struct mt_alloc_found *mt_session_allocator(const struct mt_session *s, size_t i)
+const struct mt_alloc_found *mt_session_probed(const struct mt_session *s, size_t i)
 {
-	return s->tracees[i]->found;
+	return i < s->n_probed ? s->probed[i].found : NULL;
 }
 
 const char *mt_session_method(const struct mt_session *s)

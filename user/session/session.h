@@ -83,8 +83,8 @@ void mt_session_forget_ended(struct mt_session *s);
 /* True once target i has ended. */
 bool mt_session_ended(const struct mt_session *s, size_t i);
 
-/* What was attached first; NULL: nothing yet. Owned by the session. */
-const struct mt_alloc_found *mt_session_allocator(const struct mt_session *s, size_t i);
+/* The files whose allocators are probed, for -v; NULL after the last. Owned by the session. */
+const struct mt_alloc_found *mt_session_probed(const struct mt_session *s, size_t i);
 /* "uprobe_multi" or "perf events". */
 const char *mt_session_method(const struct mt_session *s);
 

@@ -36,6 +36,14 @@ void mt_elf_free(struct mt_elf **elf);
 int mt_elf_find_func(const struct mt_elf *elf, const char *name, struct mt_sym *ret);
 /* The same in .dynsym alone. */
 bool mt_elf_exports(const struct mt_elf *elf, const char *name);
+/*
+ * Looks for the variable whose name is suffix, or ends with it behind a prefix
+ * and '_', in .symtab and then .dynsym; only name, addr and size are set. -ENOENT:
+ * not there; -ENOTUNIQ: several, at different addresses.
+ */
+int mt_elf_find_object(const struct mt_elf *elf, const char *suffix, struct mt_sym *ret);
+/* True if the range is writable memory that the file leaves zero: within .bss. */
+bool mt_elf_in_bss(const struct mt_elf *elf, uint64_t addr, uint64_t len);
 /* True if the dynamic symbol table has name as undefined (imported). */
 bool mt_elf_imports(const struct mt_elf *elf, const char *name);
 /* Name of the symbol that a relocation binds into the GOT slot at addr, or NULL. */

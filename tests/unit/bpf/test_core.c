@@ -93,13 +93,18 @@ static void frame_at_entry(void **state)
 	(void)state;
 	assert_int_equal(mt_core_frame_at_entry(NULL, 1, MT_KIND_FREE, false), MT_FRAME_NONE);
 	/* the tail jump of reallocarray to realloc enters at the same sp */
-	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_REALLOC, false), MT_FRAME_INSIDE);
-	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_MEMALIGN, false), MT_FRAME_INSIDE);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_REALLOC, false),
+			 MT_FRAME_INSIDE);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_MEMALIGN, false),
+			 MT_FRAME_INSIDE);
 	/* the same function at the same sp: its earlier call never returned */
-	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_MEMALIGN, false), MT_FRAME_STALE);
-	assert_int_equal(mt_core_frame_at_entry(&f, 0x7010, MT_KIND_REALLOC, false), MT_FRAME_STALE);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_MEMALIGN, false),
+			 MT_FRAME_STALE);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x7010, MT_KIND_REALLOC, false),
+			 MT_FRAME_STALE);
 	f.nested = MT_NESTED_MAX;
-	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_REALLOC, false), MT_FRAME_STALE);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_REALLOC, false),
+			 MT_FRAME_STALE);
 	f.sp = 0;
 	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_REALLOC, false), MT_FRAME_NONE);
 }
