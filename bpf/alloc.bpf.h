@@ -92,15 +92,16 @@ MT_INLINE void count_free(struct mt_counters *c, __u64 size)
 }
 
 /*
- * What malloc_usable_size says of a block, 0 if there is no live one; negative
- * if memory could not be read. Not inlined: once in each program, not once for
- * each place that asks. Not global either: such a function could not be called
- * from programs that may not sleep (kernel 6.15 and newer), for what it could do.
+ * What malloc_usable_size says of a block, MT_NO_BLOCK if there is no live one;
+ * another negative if memory could not be read. Only musl has blocks of no bytes.
+ * Not inlined: once in each program, not once for each place that asks. Not
+ * global either: such a function could not be called from programs that may not
+ * sleep (kernel 6.15 and newer), for what it could do.
  */
 static __noinline long block_size(const struct mt_file *f, __u64 bias, __u64 ptr)
 {
 	__u64 size = 0;
-	long r = -1;
+	long r = MT_NO_BLOCK;
 
 	switch (f->layout) {
 	case MT_LAYOUT_GLIBC:
@@ -117,21 +118,23 @@ static __noinline long block_size(const struct mt_file *f, __u64 bias, __u64 ptr
 		r = size_mimalloc(f, bias, ptr, &size);
 		break;
 	}
+	if (!r && !size && f->layout != MT_LAYOUT_MUSL)
+		return MT_NO_BLOCK;
 	return r ? r : (long)size;
 }
 
-/* The same; what is wrong is counted and gives 0. */
+/* The same; what is wrong is counted and gives MT_SIZE_UNKNOWN. */
 MT_INLINE __u64 usable_size(const struct hit *h, __u64 ptr)
 {
 	long size = block_size(h->file, h->bias, ptr);
 
-	if (size > 0)
+	if (size >= 0)
 		return size;
-	if (size < 0)
-		COUNT(h->c->failed_reads, 1);
-	else
+	if (size == MT_NO_BLOCK)
 		COUNT(h->c->unknown_free, 1);
-	return 0;
+	else
+		COUNT(h->c->failed_reads, 1);
+	return MT_SIZE_UNKNOWN;
 }
 
 MT_INLINE bool by_request(const struct hit *h)
@@ -142,25 +145,19 @@ MT_INLINE bool by_request(const struct hit *h)
 /* Size of a block that is given back; MT_SIZE_UNKNOWN: lost, and counted as that. */
 MT_INLINE __u64 old_size(const struct hit *h, struct mt_frame *f, __u64 ptr)
 {
-	__u64 size;
-
 	if (by_request(h))
 		return take_block(f, h->c, ptr);
-	size = usable_size(h, ptr);
-	return size ? size : MT_SIZE_UNKNOWN;
+	return usable_size(h, ptr);
 }
 
 /* The same of one that has just been made. */
 MT_INLINE __u64 new_size(const struct hit *h, __u64 ptr, __u64 request)
 {
-	__u64 size;
-
 	if (by_request(h)) {
 		put_block(h->c, ptr, request);
 		return request;
 	}
-	size = usable_size(h, ptr);
-	return size ? size : MT_SIZE_UNKNOWN;
+	return usable_size(h, ptr);
 }
 
 MT_INLINE void count_new_block(const struct hit *h, __u64 ptr, __u64 request)

@@ -79,6 +79,9 @@ MT_INLINE __u32 mt_core_class(__u64 usable)
 	return c < MT_CLASSES ? c : MT_CLASSES - 1;
 }
 
+/* From a reader of block sizes: there is no live block of the allocator's. */
+#define MT_NO_BLOCK (-4096L)
+
 /* glibc chunk header bits, malloc/malloc.c. */
 #define MT_CHUNK_FLAGS   7u
 #define MT_CHUNK_MMAPPED 2u

@@ -78,15 +78,18 @@ MT_INLINE long size_musl_old(__u64 ptr, __u64 *size)
 	long r = read_user(&word, sizeof(word), ptr - sizeof(word));
 
 	*size = 0;
+	if (r)
+		return r;
 	word &= ~1ull; /* set unless the block has its own mapping */
-	if (!r && word >= 2 * MT_MUSL_UNIT && !(word >> 47))
-		*size = word - MT_MUSL_UNIT;
-	return r;
+	if (word < 2 * MT_MUSL_UNIT || word >> 47)
+		return MT_NO_BLOCK;
+	*size = word - MT_MUSL_UNIT;
+	return 0;
 }
 
 /*
- * malloc_usable_size(ptr) in *size, 0 if there is no block of musl's. Negative:
- * cannot be read.
+ * malloc_usable_size(ptr) in *size, which may be 0: musl grants what was asked
+ * for. MT_NO_BLOCK if there is no block of musl's; another negative: cannot be read.
  */
 MT_INLINE long size_musl(const struct mt_file *f, __u64 bias, __u64 ptr, __u64 *size)
 {
@@ -100,7 +103,7 @@ MT_INLINE long size_musl(const struct mt_file *f, __u64 bias, __u64 ptr, __u64 *
 		return size_musl_old(ptr, size);
 	*size = 0;
 	if (ptr % MT_MUSL_UNIT)
-		return 0;
+		return MT_NO_BLOCK;
 	r = read_user(&header, sizeof(header), ptr - sizeof(header));
 	if (r)
 		return r;
@@ -113,14 +116,16 @@ MT_INLINE long size_musl(const struct mt_file *f, __u64 bias, __u64 ptr, __u64 *
 	end = mt_musl_slot_end(&m, group, ptr, header);
 	reserved = header >> 45 & 7;
 	if (!end || reserved > MT_MUSL_IN_SLOT)
-		return 0;
+		return MT_NO_BLOCK;
 	if (reserved == MT_MUSL_IN_SLOT) {
 		r = read_user(&word, sizeof(word), end - sizeof(word));
 		if (r)
 			return r;
 		reserved = word;
 	}
-	*size = reserved <= end - ptr ? end - ptr - reserved : 0;
+	if (reserved > end - ptr)
+		return MT_NO_BLOCK;
+	*size = end - ptr - reserved;
 	return 0;
 }
 

@@ -45,6 +45,14 @@ static uint64_t size_at(const struct mt_file *f, uint64_t at)
 	return size;
 }
 
+static void none_at(const struct mt_file *f, uint64_t at)
+{
+	__u64 size = 99;
+
+	assert_int_equal(size_musl(f, 0, MEMORY + at, &size), MT_NO_BLOCK);
+	assert_int_equal(size, 0);
+}
+
 #define GROUP 4096u
 #define META  256u
 #define CLASS 12u /* 18 units of 16 bytes */
@@ -83,6 +91,11 @@ static void test_new_blocks(void **state)
 	at = make_block(18 * 4, 4, 5);
 	set(at + end - 4, 100, 4);
 	assert_int_equal(size_at(&new_file, at), end - 100);
+	/* of no bytes, as malloc(0) has it */
+	set(at + end - 4, end, 4);
+	assert_int_equal(size_at(&new_file, at), 0);
+	set(at + end - 4, end + 1, 4);
+	none_at(&new_file, at);
 	/* aligned: it begins further on in its slot */
 	assert_int_equal(size_at(&new_file, make_block(18 * 5 + 7, 5, 2)), end - 7 * 16 - 2);
 }
@@ -111,18 +124,18 @@ static void test_new_not_live(void **state)
 
 	(void)state;
 	make_group();
-	assert_int_equal(size_at(&new_file, make_block(0, 0, 0)), 0);    /* available */
-	assert_int_equal(size_at(&new_file, make_block(18, 1, 0)), 0);   /* freed */
-	assert_int_equal(size_at(&new_file, make_block(180, 10, 0)), 0); /* behind the last */
-	assert_int_equal(size_at(&new_file, make_block(18 * 3, 4, 0)), 0);
-	assert_int_equal(size_at(&new_file, make_block(18 * 6, 5, 0)), 0);
-	assert_int_equal(size_at(&new_file, make_block(18 * 3, 3, 6)), 0);
-	assert_int_equal(size_at(&new_file, make_block(18 * 3, 3, 0) + 1), 0);
+	none_at(&new_file, make_block(0, 0, 0));    /* available */
+	none_at(&new_file, make_block(18, 1, 0));   /* freed */
+	none_at(&new_file, make_block(180, 10, 0)); /* behind the last */
+	none_at(&new_file, make_block(18 * 3, 4, 0));
+	none_at(&new_file, make_block(18 * 6, 5, 0));
+	none_at(&new_file, make_block(18 * 3, 3, 6));
+	none_at(&new_file, make_block(18 * 3, 3, 0) + 1);
 	set(META + 16, MEMORY, 8);
-	assert_int_equal(size_at(&new_file, make_block(18 * 3, 3, 0)), 0);
+	none_at(&new_file, make_block(18 * 3, 3, 0));
 	set(META + 16, MEMORY + GROUP, 8);
 	set(META + 32, 9 | 50 << 6, 8); /* no such class */
-	assert_int_equal(size_at(&new_file, make_block(18 * 3, 3, 0)), 0);
+	none_at(&new_file, make_block(18 * 3, 3, 0));
 	assert_true(size_musl(&new_file, 0, 16, &size) < 0);
 }
 
@@ -135,7 +148,7 @@ static void test_old_blocks(void **state)
 	set(1016, 0x21ff0, 8);
 	assert_int_equal(size_at(&old_file, 1024), 0x21fe0);
 	set(1016, 16, 8);
-	assert_int_equal(size_at(&old_file, 1024), 0);
+	none_at(&old_file, 1024);
 }
 
 static const char old_source[] = "unsigned long malloc_usable_size(char *p)\n"
