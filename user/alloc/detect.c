@@ -298,23 +298,3 @@ int mt_alloc_find_owner(pid_t pid, const struct mt_maps *maps, struct mt_alloc_o
 	ret->elf = TAKE_PTR(f.elf);
 	return 0;
 }
-
-int mt_alloc_inspect_file(pid_t pid, const struct mt_mapping *map, struct mt_alloc_found **ret)
-{
-	const struct mt_mapping *files[] = {map, map};
-	struct process p = {.pid = pid, .tid = pid, .files = files, .n_files = 2};
-	_cleanup_file_ struct file f = {.map = map};
-	mt_log_fn sink;
-	int r;
-
-	if (map->path[0] != '/')
-		return -ENOENT;
-	sink = mt_log_set_sink(NULL);
-	r = try_file(&p, 1, &f);
-	if (!r)
-		r = take(&p, &f, ret);
-	else if (r == 1)
-		r = f.elf && mt_elf_is_static(f.elf) ? take_static(&p, &f, ret) : -ENOENT;
-	mt_log_set_sink(sink);
-	return r;
-}

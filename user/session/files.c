@@ -30,6 +30,7 @@ static int enter_file(struct mt_session *s, uint32_t id, const struct mt_alloc_f
 {
 	struct mt_file f = {
 		.layout = (uint32_t)found->id.layout,
+		.flags = found->flags,
 		.text_lo = found->text_lo,
 		.text_len = found->text_hi - found->text_lo,
 	};
@@ -65,9 +66,9 @@ static int attach(struct mt_session *s, const struct mt_probed *p)
 	return mt_err_r(r, "cannot probe %s: %s", f->path, strerror(-r));
 }
 
-/* Probes a file and keeps it. *found is taken. */
-static int add(struct mt_session *s, const struct mt_file_key *key, struct mt_alloc_found **found,
-	       uint32_t *id)
+/* Probes an allocator and keeps it. *found is taken, without those that come after it. */
+static int add_one(struct mt_session *s, const struct mt_file_key *key,
+		   struct mt_alloc_found **found, uint32_t *id)
 {
 	struct mt_probed p = {.id = new_id(s), .tgid = (pid_t)key->tgid, .moved = key->moved};
 	struct mt_probed *v = reallocarray(s->probed, s->n_probed + 1, sizeof(*v));
@@ -82,10 +83,23 @@ static int add(struct mt_session *s, const struct mt_file_key *key, struct mt_al
 	r = attach(s, &p);
 	if (r)
 		return r;
-	*found = NULL;
+	*found = TAKE_PTR(p.found->next);
+	s->requests = s->requests || p.found->id.layout == MT_LAYOUT_REQUESTED;
 	*id = p.id;
 	s->probed[s->n_probed++] = p;
 	return 0;
+}
+
+/* All allocators of a file; *id is the first one's. */
+static int add(struct mt_session *s, const struct mt_file_key *key, struct mt_alloc_found **found,
+	       uint32_t *id)
+{
+	int r = add_one(s, key, found, id);
+	uint32_t other;
+
+	while (!r && *found)
+		r = add_one(s, key, found, &other);
+	return r;
 }
 
 /* Of those that serve the same processes, the one that is this very file. */
@@ -118,7 +132,7 @@ static int learn(struct mt_session *s, pid_t pid, uint64_t addr, const struct mt
 		 struct mt_maps **maps, uint32_t *id)
 {
 	struct bpf_map *known = s->progs.skel->maps.mt_known;
-	_cleanup_free_ struct mt_alloc_found *found = NULL;
+	MT_CLEANUP(mt_alloc_found_free) struct mt_alloc_found *found = NULL;
 	const struct mt_probed *same;
 	const struct mt_mapping *m;
 	int r;
@@ -256,7 +270,7 @@ void mt_files_forget(struct mt_session *s, pid_t tgid)
 			continue;
 		}
 		mt_keeper_detach(&s->keeper, p->id);
-		free(p->found);
+		mt_alloc_found_free(&p->found);
 	}
 	s->n_probed = n;
 }
@@ -264,6 +278,6 @@ void mt_files_forget(struct mt_session *s, pid_t tgid)
 void mt_files_close(struct mt_session *s)
 {
 	for (size_t i = 0; i < s->n_probed; i++)
-		free(s->probed[i].found);
+		mt_alloc_found_free(&s->probed[i].found);
 	free(s->probed);
 }

@@ -93,6 +93,7 @@ static void on_fork(struct mt_session *s, const struct mt_life *l)
 static void on_exec(struct mt_session *s, struct mt_tracee *t, const struct mt_life *l)
 {
 	t->execs = l->target.execs;
+	mt_blocks_drop(s, t->slot, t->execs);
 	t->exec_ns = l->time;
 	t->untraced = s->keeper_gone;
 	t->learned = 0;
@@ -230,7 +231,7 @@ static int relook(struct mt_session *s, struct mt_tracee *t)
 	if (r == -ENOENT || r == -ESRCH)
 		return -EAGAIN;
 	t->relook = false;
-	free(found);
+	mt_alloc_found_free(&found);
 	if (!r && !t->found)
 		r = mt_files_scan(s, t->pid);
 	else if (r)

@@ -145,7 +145,7 @@ static int open_tracee(struct mt_session *s, struct mt_tracee *t)
 static int find_allocators(struct mt_session *s, struct mt_tracee *t)
 {
 	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
-	_cleanup_free_ struct mt_alloc_found *found = NULL;
+	MT_CLEANUP(mt_alloc_found_free) struct mt_alloc_found *found = NULL;
 	int r = mt_files_scan(s, t->pid);
 
 	if (t->found)
@@ -244,6 +244,7 @@ void mt_session_forget_ended(struct mt_session *s)
 			s->tracees[n++] = t;
 			continue;
 		}
+		mt_blocks_drop(s, t->slot, MT_BLOCKS_ALL);
 		mt_slots_put(&s->slots, t->slot);
 		mt_files_forget(s, t->pid);
 		mt_tracee_free(&t);
