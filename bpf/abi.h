@@ -157,15 +157,15 @@ struct mt_frame {
 	__u64 request;  /* bytes asked for */
 	__u64 ret;      /* NEW kinds: the return address */
 	__u64 bias;     /* of the probed file: not all kernels tell a return probe its own */
-	__u64 freed;    /* the last block freed, where sizes are as requested */
+	__u64 freed;    /* the last block freed: by request, or where `again` is set */
 	__u32 kind;     /* enum mt_kind */
 	__u32 nested;   /* calls seen inside */
 };
 
 /* A live block of a process whose sizes are as requested; its size is the map's value. */
 struct mt_block {
-	__u32 tgid; /* as the target's key */
-	__u32 pad;
+	__u32 slot;  /* the target's, which no other has until its blocks are dropped */
+	__u32 image; /* low bits of its execs */
 	__u64 addr;
 };
 

@@ -146,7 +146,7 @@ MT_INLINE bool by_request(const struct hit *h)
 MT_INLINE __u64 old_size(const struct hit *h, struct mt_frame *f, __u64 ptr)
 {
 	if (by_request(h))
-		return take_block(f, h->c, ptr);
+		return take_block(h->t, h->c, f, ptr);
 	return usable_size(h, ptr);
 }
 
@@ -154,7 +154,7 @@ MT_INLINE __u64 old_size(const struct hit *h, struct mt_frame *f, __u64 ptr)
 MT_INLINE __u64 new_size(const struct hit *h, __u64 ptr, __u64 request)
 {
 	if (by_request(h)) {
-		put_block(h->c, ptr, request);
+		put_block(h->t, h->c, ptr, request);
 		return request;
 	}
 	return usable_size(h, ptr);
@@ -177,7 +177,7 @@ MT_INLINE void count_new_block(const struct hit *h, __u64 ptr, __u64 request)
 MT_INLINE void keep_old(const struct hit *h, const struct mt_frame *f)
 {
 	if (by_request(h) && f->ptr && f->old_size != MT_SIZE_UNKNOWN)
-		put_block(h->c, f->ptr, f->old_size);
+		put_block(h->t, h->c, f->ptr, f->old_size);
 }
 
 /*
@@ -265,7 +265,7 @@ MT_INLINE void on_free(const struct hit *h)
 		return;
 	COUNT(h->c->events, 1);
 	f = by_request(h) ? create_frame() : current_frame();
-	if (mt_core_entered_again(f, sp))
+	if (mt_core_freed_again(f, sp, ptr))
 		return;
 	if (read_user_u64(&ret, sp))
 		COUNT(h->c->failed_reads, 1);
@@ -297,11 +297,16 @@ MT_INLINE void on_again(const struct hit *h)
 		return;
 	COUNT(h->c->events, 1);
 	f = create_frame();
-	if (!f)
+	if (!f) {
 		COUNT(h->c->failed_storage, 1);
-	else if (kind != MT_KIND_MALLOC_AGAIN ||
-		 mt_core_frame_at_entry(f, sp, MT_KIND_MALLOC, false) != MT_FRAME_INSIDE)
-		f->again = sp;
+		return;
+	}
+	if (kind == MT_KIND_MALLOC_AGAIN &&
+	    mt_core_frame_at_entry(f, sp, MT_KIND_MALLOC, false) == MT_FRAME_INSIDE)
+		return;
+	f->again = sp;
+	if (kind == MT_KIND_FREE_AGAIN)
+		f->freed = REG_ARG1(h->ctx);
 }
 
 /* What the return will need and only the entry knows. */
@@ -410,11 +415,11 @@ MT_INLINE void account_in_situ(const struct mt_frame *f, const struct hit *h, __
 		return;
 	if (by_request(h)) {
 		size = size >= f->request ? f->request : f->old_size;
-		put_block(h->c, f->ptr, size);
+		put_block(h->t, h->c, f->ptr, size);
 	} else {
 		size = usable_size(h, f->ptr);
 	}
-	if (!size || size == f->old_size)
+	if (size == MT_SIZE_UNKNOWN || size == f->old_size)
 		return;
 	count_malloc(h->c, size);
 	count_free(h->c, f->old_size);

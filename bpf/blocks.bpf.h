@@ -17,9 +17,9 @@ struct {
 	__type(value, __u64);
 } mt_blocks SEC(".maps");
 
-MT_INLINE void put_block(struct mt_counters *c, __u64 ptr, __u64 size)
+MT_INLINE void put_block(const struct mt_target *t, struct mt_counters *c, __u64 ptr, __u64 size)
 {
-	struct mt_block key = {.tgid = current_tgid(), .addr = ptr};
+	struct mt_block key = {.slot = t->slot, .image = t->execs, .addr = ptr};
 
 	if (bpf_map_update_elem(&mt_blocks, &key, &size, 0 /* any */))
 		COUNT(c->map_full, 1);
@@ -31,9 +31,10 @@ MT_INLINE void put_block(struct mt_counters *c, __u64 ptr, __u64 size)
  * function that frees may call another that does, with the same block (operator
  * delete calls free): f->freed tells that from one that was never seen.
  */
-MT_INLINE __u64 take_block(struct mt_frame *f, struct mt_counters *c, __u64 ptr)
+MT_INLINE __u64 take_block(const struct mt_target *t, struct mt_counters *c, struct mt_frame *f,
+			   __u64 ptr)
 {
-	struct mt_block key = {.tgid = current_tgid(), .addr = ptr};
+	struct mt_block key = {.slot = t->slot, .image = t->execs, .addr = ptr};
 	__u64 *value = bpf_map_lookup_elem(&mt_blocks, &key), size = MT_SIZE_UNKNOWN;
 
 	if (value) {

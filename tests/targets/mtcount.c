@@ -4,6 +4,11 @@
  * preload that forwards every allocation function to the next definition and
  * counts, by malloc_usable_size, what design.md section 2 says counts.
  *
+ * The C++ operators count where they are the allocator's own; the C++ library's
+ * call malloc, which counts. An exception that is made, be it by an operator new
+ * that gives up, is the program's: its block counts. With MTCOUNT_JEMALLOC the
+ * functions count that only jemalloc has, and must have.
+ *
  * It imports neither mmap nor sbrk and issues no system call of its own, so
  * that whoever looks for the owner of the blocks sees a wrapper.
  *
@@ -51,6 +56,7 @@ DECLARE(pvalloc);
 #define find(name) dlsym(RTLD_NEXT, #name)
 /* The oldest version of the name, which is in every glibc. */
 __asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
+__asm__(".symver dladdr, dladdr@GLIBC_2.2.5");
 #endif
 
 typedef void *(*mmap_fn)(void *, size_t, int, int, int, off_t);
@@ -409,6 +415,170 @@ EXPORT void mtcount_note(size_t freed, size_t malloced)
 	if (!freed && !malloced)
 		add(&counts()->failed, 1);
 }
+
+#ifndef MTCOUNT_WRAP
+typedef void *(*new_fn)(size_t, uintptr_t, uintptr_t);
+typedef void (*delete_fn)(void *, uintptr_t, uintptr_t);
+
+/* Found at the first call: the C++ library may come late. */
+static void *resolve(void **slot, const char *name)
+{
+	void *fn = __atomic_load_n(slot, __ATOMIC_RELAXED);
+
+	if (!fn) {
+		fn = dlsym(RTLD_NEXT, name);
+		if (!fn)
+			abort();
+		__atomic_store_n(slot, fn, __ATOMIC_RELAXED);
+	}
+	return fn;
+}
+
+/* True if the function is in the file that malloc is in. */
+static bool is_allocators(void *fn)
+{
+	Dl_info a, b;
+
+	start();
+	return dladdr(fn, &a) && dladdr((void *)next.malloc, &b) && a.dli_fbase == b.dli_fbase;
+}
+
+static void *forward_new(void **slot, const char *name, size_t n, uintptr_t a, uintptr_t b)
+{
+	new_fn fn = (new_fn)resolve(slot, name);
+	const unsigned int inside = depth + 1;
+	bool outer;
+	void *p;
+
+	if (!is_allocators((void *)fn))
+		return fn(n, a, b);
+	outer = enter();
+	p = fn(n, a, b);
+	depth = inside; /* an exception may have been thrown and caught in there */
+	return leave(outer, p);
+}
+
+static void forward_delete(void **slot, const char *name, void *p, uintptr_t a, uintptr_t b)
+{
+	delete_fn fn = (delete_fn)resolve(slot, name);
+
+	if (is_early(p))
+		return;
+	if (!is_allocators((void *)fn)) {
+		fn(p, a, b);
+		return;
+	}
+	if (enter() && p)
+		count_free(next.usable(p));
+	fn(p, a, b);
+	depth--;
+}
+
+/* All forms: what a form does not take is passed on and ignored. */
+#define NEW(f)                                                                                     \
+	void *f(size_t n, uintptr_t a, uintptr_t b);                                               \
+	EXPORT void *f(size_t n, uintptr_t a, uintptr_t b)                                         \
+	{                                                                                          \
+		static void *slot;                                                                 \
+		return forward_new(&slot, #f, n, a, b);                                            \
+	}
+#define DELETE(f)                                                                                  \
+	void f(void *p, uintptr_t a, uintptr_t b);                                                 \
+	EXPORT void f(void *p, uintptr_t a, uintptr_t b)                                           \
+	{                                                                                          \
+		static void *slot;                                                                 \
+		forward_delete(&slot, #f, p, a, b);                                                \
+	}
+
+NEW(_Znwm)
+NEW(_Znam)
+NEW(_ZnwmRKSt9nothrow_t)
+NEW(_ZnamRKSt9nothrow_t)
+NEW(_ZnwmSt11align_val_t)
+NEW(_ZnamSt11align_val_t)
+NEW(_ZnwmSt11align_val_tRKSt9nothrow_t)
+NEW(_ZnamSt11align_val_tRKSt9nothrow_t)
+DELETE(_ZdlPv)
+DELETE(_ZdaPv)
+DELETE(_ZdlPvm)
+DELETE(_ZdaPvm)
+DELETE(_ZdlPvRKSt9nothrow_t)
+DELETE(_ZdaPvRKSt9nothrow_t)
+DELETE(_ZdlPvSt11align_val_t)
+DELETE(_ZdaPvSt11align_val_t)
+DELETE(_ZdlPvmSt11align_val_t)
+DELETE(_ZdaPvmSt11align_val_t)
+DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t)
+DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t)
+
+/* Whatever it is thrown out of is left by it: nothing of this thread is open any more. */
+void *__cxa_allocate_exception(size_t n);
+EXPORT void *__cxa_allocate_exception(size_t n)
+{
+	static void *slot;
+
+	depth = 0;
+	return ((void *(*)(size_t))resolve(&slot, "__cxa_allocate_exception"))(n);
+}
+#endif
+
+#ifdef MTCOUNT_JEMALLOC
+#define RESOLVE(type, name)                                                                        \
+	static void *slot;                                                                         \
+	type fn = (type)resolve(&slot, name)
+
+void *mallocx(size_t n, int flags);
+EXPORT void *mallocx(size_t n, int flags)
+{
+	RESOLVE(__typeof__(mallocx) *, "mallocx");
+	bool outer = enter();
+
+	return leave(outer, fn(n, flags));
+}
+
+void *rallocx(void *p, size_t n, int flags);
+EXPORT void *rallocx(void *p, size_t n, int flags)
+{
+	RESOLVE(__typeof__(rallocx) *, "rallocx");
+	bool outer = enter();
+	size_t old = next.usable(p);
+
+	return settle(outer, p, old, fn(p, n, flags), true);
+}
+
+size_t xallocx(void *p, size_t n, size_t extra, int flags);
+EXPORT size_t xallocx(void *p, size_t n, size_t extra, int flags)
+{
+	RESOLVE(__typeof__(xallocx) *, "xallocx");
+	bool outer = enter();
+	size_t old = next.usable(p), r = fn(p, n, extra, flags);
+
+	settle(outer, p, old, p, true);
+	return r;
+}
+
+void dallocx(void *p, int flags);
+EXPORT void dallocx(void *p, int flags)
+{
+	RESOLVE(__typeof__(dallocx) *, "dallocx");
+
+	if (enter())
+		count_free(next.usable(p));
+	fn(p, flags);
+	depth--;
+}
+
+void sdallocx(void *p, size_t n, int flags);
+EXPORT void sdallocx(void *p, size_t n, int flags)
+{
+	RESOLVE(__typeof__(sdallocx) *, "sdallocx");
+
+	if (enter())
+		count_free(next.usable(p));
+	fn(p, n, flags);
+	depth--;
+}
+#endif
 
 __attribute__((constructor)) static void load(void)
 {

@@ -84,8 +84,8 @@ static int add_one(struct mt_session *s, const struct mt_file_key *key,
 	r = attach(s, &p);
 	if (r)
 		return r;
-	*found = p.found->next;
-	p.found->next = NULL;
+	*found = TAKE_PTR(p.found->next);
+	s->requests = s->requests || p.found->id.layout == MT_LAYOUT_REQUESTED;
 	*id = p.id;
 	s->probed[s->n_probed++] = p;
 	return 0;
@@ -96,12 +96,10 @@ static int add(struct mt_session *s, const struct mt_file_key *key, struct mt_al
 	       uint32_t *id)
 {
 	int r = add_one(s, key, found, id);
+	uint32_t other;
 
-	while (!r && *found) {
-		uint32_t other;
-
+	while (!r && *found)
 		r = add_one(s, key, found, &other);
-	}
 	return r;
 }
 

@@ -33,8 +33,6 @@ uint64_t mt_map_memory(int fd);
 /* log2 of the slots in a chunk of counters, for so many targets. */
 uint32_t mt_chunk_shift(size_t targets);
 
-#define MT_LINKS_MAX MT_PROBES_MAX
-
 /* What to attach; plain data, since it goes through a socket. */
 struct mt_links_plan {
 	char path[4160];
@@ -47,7 +45,7 @@ struct mt_links_plan {
 
 /* The probes of one file. */
 struct mt_links {
-	struct bpf_link *v[2 * MT_LINKS_MAX];
+	struct bpf_link **v; /* owned */
 	size_t n;
 };
 
@@ -154,6 +152,7 @@ struct mt_session {
 	bool crowded; /* and that was said: there are more processes than room */
 	uint32_t last_file_id;
 	uint64_t collected_ns;   /* CLOCK_MONOTONIC of the last mt_files_collect */
+	bool requests;           /* one of them has sizes as requested */
 	struct mt_tracer tracer; /* as of tracer_ns */
 	uint64_t tracer_ns;
 };
@@ -195,6 +194,15 @@ void mt_files_forget(struct mt_session *s, pid_t tgid);
 void mt_files_collect(struct mt_session *s);
 const struct mt_alloc_found *mt_files_find(const struct mt_session *s, uint32_t id);
 void mt_files_close(struct mt_session *s);
+
+/* blocks.c */
+/*
+ * Drops the blocks that the programs keep of the slot (sizes as requested) but
+ * for those of the image after so many execs; MT_BLOCKS_ALL: all. Costs nothing
+ * where no such allocator was seen.
+ */
+#define MT_BLOCKS_ALL UINT64_MAX
+void mt_blocks_drop(const struct mt_session *s, uint32_t slot, uint64_t execs);
 
 /* code.c: the iterator over mappings */
 /* All code of files, of the process or of all (-1), by process. The caller frees *ret. */

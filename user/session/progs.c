@@ -115,6 +115,22 @@ uint64_t mt_map_memory(int fd)
 #define RING_FOLLOW  (1u << 20)
 #define FILES_SINGLE 64u
 
+#define BLOCKS_MAX (1u << 20)
+/* Before it, sleepable programs can only use maps that take all their memory at once. */
+#define LATE_BLOCKS  0x060100u
+#define EARLY_BLOCKS (1u << 16)
+
+static void size_blocks(struct memtrace_bpf *skel, size_t max)
+{
+	uint32_t n = !max ? BLOCKS_MAX : max < UINT32_MAX / 2 ? (uint32_t)max : UINT32_MAX / 2;
+
+	if (mt_kernel_version() < LATE_BLOCKS) {
+		bpf_map__set_map_flags(skel->maps.mt_blocks, 0);
+		n = n < EARLY_BLOCKS ? n : EARLY_BLOCKS;
+	}
+	bpf_map__set_max_entries(skel->maps.mt_blocks, n);
+}
+
 /* Room for what is followed: one process and its like need far less. */
 static void size_maps(struct memtrace_bpf *skel, const struct mt_session_opts *opts)
 {
@@ -129,6 +145,7 @@ static void size_maps(struct memtrace_bpf *skel, const struct mt_session_opts *o
 		bpf_map__set_max_entries(skel->maps.mt_known, FILES_SINGLE * (n + 15));
 	}
 	skel->rodata->mt_chunk_shift = shift;
+	size_blocks(skel, opts->max_blocks);
 }
 
 /*

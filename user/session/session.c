@@ -246,6 +246,7 @@ void mt_session_forget_ended(struct mt_session *s)
 			s->tracees[n++] = t;
 			continue;
 		}
+		mt_blocks_drop(s, t->slot, MT_BLOCKS_ALL);
 		mt_slots_put(&s->slots, t->slot);
 		mt_files_forget(s, t->pid);
 		mt_tracee_free(&t);

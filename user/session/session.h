@@ -28,6 +28,8 @@ struct mt_session_opts {
 	bool no_census;     /* levels of running processes count from the attach */
 	/* The longest that a census, or an allocator that is new here, may hold a target; 0: 250 ms
 	 */
+	/* Live blocks of allocators whose block sizes are unknown, of all targets; 0: 1048576 */
+	size_t max_blocks;
 	uint64_t max_stop_ns;
 };
 
