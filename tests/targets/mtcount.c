@@ -258,16 +258,19 @@ static bool enter(void)
 	return false;
 }
 
-/* After an allocation function: leaves, and counts when outermost. */
+/*
+ * After an allocation function: counts when outermost, and leaves then only: to
+ * ask for a block's size may take one (tcmalloc's first time).
+ */
 static void *leave(bool outer, void *p)
 {
 	int saved = errno;
 
-	depth--;
 	if (outer && p)
 		count_malloc(next.usable(p));
 	else if (outer)
 		add(&counts()->failed, 1);
+	depth--;
 	errno = saved;
 	return p;
 }
@@ -311,9 +314,10 @@ static void *settle(bool outer, void *old, size_t old_size, void *q, bool asked)
 	int saved = errno;
 	size_t size;
 
-	depth--;
-	if (!outer)
+	if (!outer) {
+		depth--;
 		return q;
+	}
 	if (!q) {
 		if (asked)
 			add(&counts()->failed, 1);
@@ -327,6 +331,7 @@ static void *settle(bool outer, void *old, size_t old_size, void *q, bool asked)
 			count_malloc(size);
 		}
 	}
+	depth--;
 	errno = saved;
 	return q;
 }
