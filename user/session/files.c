@@ -43,8 +43,10 @@ static int enter_file(struct mt_session *s, uint32_t id, const struct mt_alloc_f
 /* An id that no probe bears; 0 if all are taken. */
 static uint32_t new_id(struct mt_session *s)
 {
-	for (uint32_t tries = 1; tries < MT_FILES_MAX; tries++) {
-		s->last_file_id = s->last_file_id % (MT_FILES_MAX - 1) + 1;
+	const uint32_t max = bpf_map__max_entries(s->progs.skel->maps.mt_files);
+
+	for (uint32_t tries = 1; tries < max; tries++) {
+		s->last_file_id = s->last_file_id % (max - 1) + 1;
 		if (!mt_files_find(s, s->last_file_id))
 			return s->last_file_id;
 	}
@@ -81,11 +83,12 @@ static int add_one(struct mt_session *s, const struct mt_file_key *key,
 	if (!p.id)
 		return mt_err_r(-ENOSPC, "too many files with allocators");
 	p.found = *found;
-	r = attach(s, &p);
+	r = p.found->id.layout == MT_LAYOUT_REQUESTED ? mt_blocks_open(s) : 0;
+	if (!r)
+		r = attach(s, &p);
 	if (r)
 		return r;
 	*found = TAKE_PTR(p.found->next);
-	s->requests = s->requests || p.found->id.layout == MT_LAYOUT_REQUESTED;
 	*id = p.id;
 	s->probed[s->n_probed++] = p;
 	return 0;

@@ -136,7 +136,7 @@ struct mt_session {
 	bool keeper_gone; /* and all probes with it */
 	struct mt_slots slots;
 	struct ring_buffer *life;
-	bool consuming; /* it is being read */
+	bool consuming;     /* it is being read */
 	uint64_t life_lost; /* events that it had no room for, as far as that was seen to */
 	int epoll_fd;
 	int timer_fd; /* looks again at images that are still loading, and takes censuses */
@@ -152,7 +152,7 @@ struct mt_session {
 	bool crowded; /* and that was said: there are more processes than room */
 	uint32_t last_file_id;
 	uint64_t collected_ns;   /* CLOCK_MONOTONIC of the last mt_files_collect */
-	bool requests;           /* one of them has sizes as requested */
+	int blocks_fd;           /* the map of live blocks; -1: no allocator needs one */
 	struct mt_tracer tracer; /* as of tracer_ns */
 	uint64_t tracer_ns;
 };
@@ -202,6 +202,10 @@ void mt_files_close(struct mt_session *s);
  * where no such allocator was seen.
  */
 #define MT_BLOCKS_ALL UINT64_MAX
+/* Such a map, for so many. The fd or -errno. */
+int mt_blocks_map(uint32_t max);
+/* Makes the one that the programs use, unless it is there. 0 or -errno, logged. */
+int mt_blocks_open(struct mt_session *s);
 void mt_blocks_drop(const struct mt_session *s, uint32_t slot, uint64_t execs);
 
 /* code.c: the iterator over mappings */
