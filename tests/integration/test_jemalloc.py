@@ -5,9 +5,8 @@ that run on it, to the last block and byte."""
 import glob
 import json
 import os
-import shutil
 
-from census import LIBCS, LOADERS, SUITES, asleep, own_suite, read, settled
+from census import LIBCS, SUITES, asleep, own_suite, read, settled, with_library
 from harness import (PRELOAD, PYTHON, Failure, Skip, Target, Truth, attach, case, cases, check,
                      compare, count_env, equal, final, launch_counted, memtrace, need, run,
                      target, tmp)
@@ -28,22 +27,9 @@ def library(suite):
 
 
 def under(suite, *argv):
-    """argv under the count and that release's jemalloc: the command and its environment.
-    By the machine's own C library, unless it is too old for it."""
-    lib = library(suite)
-    env = {"WITHOUT_GNU": "1"}
-    if not run(["/bin/true"], env={**os.environ, "LD_PRELOAD": lib})[2]:
-        return list(argv), {**env, "LD_PRELOAD": f"{PRELOAD} {lib}"}
-    version = read(f"{LIBCS}/{suite}.version")
-    ld = LOADERS[version.split("-")[0]]
-    # The machine's C++ library alone, not what else lies beside it.
-    for name in ("libstdc++.so.6", "libgcc_s.so.1"):
-        found = glob.glob(f"/usr/lib/x86_64-linux-gnu/{name}") + glob.glob(f"/lib/*/{name}")
-        if not found:
-            raise Skip(f"no {name} on this machine")
-        shutil.copy(found[0], tmp(name))
-    path = f"{os.path.dirname(ld)}:{os.path.dirname(tmp('x'))}"
-    return [ld, "--library-path", path, "--preload", f"{PRELOAD} {lib}", *argv], env
+    """argv under the count and that release's jemalloc: the command and its environment."""
+    argv, env = with_library(suite, library(suite), *argv)
+    return argv, {**env, "WITHOUT_GNU": "1"}
 
 
 def rounds(t, counts, n=3):
