@@ -15,6 +15,7 @@
 #include "size_jemalloc.bpf.h"
 #include "size_mimalloc.bpf.h"
 #include "size_musl.bpf.h"
+#include "size_tcmalloc.bpf.h"
 
 /* x86-64 System V: what a probe reads of the registers. */
 #define REG_ARG1(ctx) PT_REGS_PARM1(ctx)
@@ -116,6 +117,9 @@ static __noinline long block_size(const struct mt_file *f, __u64 bias, __u64 ptr
 		break;
 	case MT_LAYOUT_MIMALLOC:
 		r = size_mimalloc(f, bias, ptr, &size);
+		break;
+	case MT_LAYOUT_TCMALLOC:
+		r = size_tcmalloc(f, bias, ptr, &size);
 		break;
 	}
 	if (!r && !size && f->layout != MT_LAYOUT_MUSL)

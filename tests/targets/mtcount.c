@@ -146,7 +146,7 @@ static bool open_counts(const char *path)
 }
 
 static struct mtcount at_fork;
-static pid_t forking; /* its parent may have ended when the child runs */
+static pid_t forking;  /* its parent may have ended when the child runs */
 static char file[512]; /* programs replace their environment */
 
 static void open_own(void)
@@ -185,6 +185,26 @@ static void open_first(const char *path)
 		pthread_atfork(before_fork, NULL, in_child);
 }
 
+#ifndef MTCOUNT_WRAP
+static size_t (*tcmalloc_size)(const void *, const void *);
+
+static size_t usable_of_tcmalloc(void *p)
+{
+	return tcmalloc_size(NULL, p);
+}
+
+/*
+ * tcmalloc's malloc_usable_size asks an object, which the first call makes, by
+ * operator new, and which says 0 until it is ready. This is what it asks.
+ */
+static void find_usable_of_tcmalloc(void)
+{
+	tcmalloc_size = find(_ZN22TCMallocImplementation16GetAllocatedSizeEPKv);
+	if (tcmalloc_size && !find(_ZN25DebugMallocImplementation16GetAllocatedSizeEPKv))
+		next.usable = usable_of_tcmalloc;
+}
+#endif
+
 /* The first call comes from the loader or a constructor: one thread. */
 static void start(void)
 {
@@ -202,6 +222,9 @@ static void start(void)
 	next.valloc = find(valloc);
 	next.pvalloc = find(pvalloc);
 	next.usable = find(malloc_usable_size);
+#ifndef MTCOUNT_WRAP
+	find_usable_of_tcmalloc();
+#endif
 	open_first(getenv("MTCOUNT_FILE"));
 	resolving = false;
 	ready = true;
@@ -524,6 +547,22 @@ EXPORT void *__cxa_allocate_exception(size_t n)
 
 	depth = 0;
 	return ((void *(*)(size_t))resolve(&slot, "__cxa_allocate_exception"))(n);
+}
+
+/* tcmalloc's own names, by which it tries itself when it is loaded. */
+void *tc_malloc(size_t n);
+EXPORT void *tc_malloc(size_t n)
+{
+	static void *slot;
+	bool outer = enter();
+
+	return leave(outer, ((void *(*)(size_t))resolve(&slot, "tc_malloc"))(n));
+}
+
+void tc_free(void *p);
+EXPORT void tc_free(void *p)
+{
+	free(p);
 }
 #endif
 
