@@ -18,8 +18,9 @@ struct {
 			__uint(type, BPF_MAP_TYPE_HASH);
 			__uint(map_flags, BPF_F_NO_PREALLOC);
 			__uint(max_entries, 1);
-			__type(key, struct mt_block);
-			__type(value, __u64);
+			/* sizes: clang tells no more than the name of the key's type here */
+			__uint(key_size, sizeof(struct mt_block));
+			__uint(value_size, sizeof(__u64));
 		});
 } mt_blocks SEC(".maps");
 
