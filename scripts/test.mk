@@ -27,7 +27,7 @@ unit: $(UNIT_BIN) ## build and run the unit tests
 # counts beside memtrace. Never sanitized: they must allocate as others do.
 TARGET_SRC  := $(filter-out %/mtcount.c %/bare.c %/fakealloc.c,$(wildcard tests/targets/*.c))
 TARGET_DIR  := $(BUILD)/tests/targets
-TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(TARGET_DIR)/throw \
+TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(TARGET_DIR)/throw $(TARGET_DIR)/leave_new \
                $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/libfakealloc.so \
                $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/bare32 \
                $(TARGET_DIR)/bare64 $(TARGET_DIR)/census_mix-static $(TARGET_DIR)/census_mix-stripped \
@@ -47,7 +47,7 @@ $(TARGET_DIR):
 $(TARGET_DIR)/%: tests/targets/%.c
 	$(CC) $(TARGET_CFLAGS) -o $@ $< $(TARGET_LIBS)
 
-$(TARGET_DIR)/throw: tests/targets/throw.cc
+$(TARGET_DIR)/throw $(TARGET_DIR)/leave_new: $(TARGET_DIR)/%: tests/targets/%.cc
 	$(CXX) -std=gnu++17 -Wall -Wextra -Werror $(TARGET_FLAGS) -o $@ $<
 
 MTCOUNT_FLAGS := -fPIC -shared -fvisibility=hidden -Wl,-z,defs

@@ -5,7 +5,7 @@ live blocks; several allocators in one process count once each."""
 import os
 import time
 
-from harness import (PRELOAD, MEMTRACE, Target, Truth, attach, case, cases, check, compare,
+from harness import (BYSIZE, MEMTRACE, PRELOAD, Skip, Target, Truth, attach, case, cases, check, compare,
                      count_env, equal, final, memtrace, run, seen_classes, target, tmp)
 
 FAKE = target("libfakealloc.so")
@@ -119,3 +119,23 @@ def in_doctor():
                  "left by an exception"):
         check(text in out, f"{text!r} is not in what doctor says")
     check(os.path.realpath(FAKE) in out, "the library's path is not shown")
+
+
+@cases(jump="jump", cancel="cancel", throw="throw")
+def left_new(how):
+    """operator new that never returns: what is allocated afterwards counts, all of it."""
+    lib = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
+    if not os.path.exists(lib):
+        raise Skip(f"no {lib}: scripts/setup")
+    t = Target(target("leave_new"), how, 100, env={"LD_PRELOAD": lib})
+    t.step()
+    tracer, _ = attach(t.pid)
+    t.step()
+    snap = final(tracer)
+    size = next(c for c in BYSIZE if c >= 3584)
+    equal(tuple(seen_classes(snap)[size][:2]), (1000, 200), "blocks after operator new was left")
+    # the room of an exception that a new_handler throws passes for operator new's, and is told
+    loss = snap["loss"]
+    equal(loss["lost"], loss["unreturned"], "lost")
+    check(loss["lost"] <= (200 if how == "throw" else 0), f"loss {loss}")
+    equal(t.finish(), 0, "the target's exit status")
