@@ -25,11 +25,12 @@ unit: $(UNIT_BIN) ## build and run the unit tests
 
 # Targets: the programs that the integration tests trace, and the preload that
 # counts beside memtrace. Never sanitized: they must allocate as others do.
-TARGET_SRC  := $(filter-out %/mtcount.c %/bare.c,$(wildcard tests/targets/*.c))
+TARGET_SRC  := $(filter-out %/mtcount.c %/bare.c %/fakealloc.c,$(wildcard tests/targets/*.c))
 TARGET_DIR  := $(BUILD)/tests/targets
 TCMALLOC_BIN := $(addprefix $(TARGET_DIR)/alloc_mix-tcmalloc-,static linked)
-TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(TARGET_DIR)/throw $(TARGET_DIR)/operators $(TCMALLOC_BIN) \
-               $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/libmtcount-jemalloc.so \
+CXX_BIN     := $(addprefix $(TARGET_DIR)/,throw operators leave_new)
+TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(CXX_BIN) $(TCMALLOC_BIN) \
+               $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/libmtcount-jemalloc.so $(TARGET_DIR)/libfakealloc.so \
                $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/bare32 \
                $(TARGET_DIR)/bare64 $(TARGET_DIR)/census_mix-static $(TARGET_DIR)/census_mix-stripped \
                $(TARGET_DIR)/census_threads-static $(TARGET_DIR)/jemalloc_mix-linked \
@@ -48,15 +49,14 @@ $(TARGET_DIR):
 $(TARGET_DIR)/%: tests/targets/%.c
 	$(CC) $(TARGET_CFLAGS) -o $@ $< $(TARGET_LIBS)
 
-$(TARGET_DIR)/throw $(TARGET_DIR)/operators: $(TARGET_DIR)/%: tests/targets/%.cc
+$(CXX_BIN): $(TARGET_DIR)/%: tests/targets/%.cc
 	$(CXX) -std=gnu++17 -Wall -Wextra -Werror $(TARGET_FLAGS) -o $@ $<
 
 MTCOUNT_FLAGS := -fPIC -shared -fvisibility=hidden -Wl,-z,defs
 $(TARGET_DIR)/libmtcount.so: tests/targets/mtcount.c
 	$(CC) $(TARGET_CFLAGS) $(MTCOUNT_FLAGS) -o $@ $< -Wl,--no-as-needed -l:libdl.so.2
-$(TARGET_DIR)/libmtcount-jemalloc.so: tests/targets/mtcount.c
-	$(CC) $(TARGET_CFLAGS) $(MTCOUNT_FLAGS) -DMTCOUNT_JEMALLOC -o $@ $< \
-	    -Wl,--no-as-needed -l:libdl.so.2
+$(TARGET_DIR)/libfakealloc.so: tests/targets/fakealloc.c
+	$(CC) $(TARGET_CFLAGS) -fPIC -shared -o $@ $<
 
 # They start themselves, and run under older C libraries, too, where threads are a library.
 CENSUS_BIN := $(addprefix $(TARGET_DIR)/census_,mix threads hot)

@@ -6,8 +6,7 @@
  *
  * The C++ operators count where they are the allocator's own; the C++ library's
  * call malloc, which counts. An exception that is made, be it by an operator new
- * that gives up, is the program's: its block counts. With MTCOUNT_JEMALLOC the
- * functions count that only jemalloc has, and must have.
+ * that gives up, is the program's: its block counts.
  *
  * It imports neither mmap nor sbrk and issues no system call of its own, so
  * that whoever looks for the owner of the blocks sees a wrapper.
@@ -563,64 +562,6 @@ void tc_free(void *p);
 EXPORT void tc_free(void *p)
 {
 	free(p);
-}
-#endif
-
-#ifdef MTCOUNT_JEMALLOC
-#define RESOLVE(type, name)                                                                        \
-	static void *slot;                                                                         \
-	type fn = (type)resolve(&slot, name)
-
-void *mallocx(size_t n, int flags);
-EXPORT void *mallocx(size_t n, int flags)
-{
-	RESOLVE(__typeof__(mallocx) *, "mallocx");
-	bool outer = enter();
-
-	return leave(outer, fn(n, flags));
-}
-
-void *rallocx(void *p, size_t n, int flags);
-EXPORT void *rallocx(void *p, size_t n, int flags)
-{
-	RESOLVE(__typeof__(rallocx) *, "rallocx");
-	bool outer = enter();
-	size_t old = next.usable(p);
-
-	return settle(outer, p, old, fn(p, n, flags), true);
-}
-
-size_t xallocx(void *p, size_t n, size_t extra, int flags);
-EXPORT size_t xallocx(void *p, size_t n, size_t extra, int flags)
-{
-	RESOLVE(__typeof__(xallocx) *, "xallocx");
-	bool outer = enter();
-	size_t old = next.usable(p), r = fn(p, n, extra, flags);
-
-	settle(outer, p, old, p, true);
-	return r;
-}
-
-void dallocx(void *p, int flags);
-EXPORT void dallocx(void *p, int flags)
-{
-	RESOLVE(__typeof__(dallocx) *, "dallocx");
-
-	if (enter())
-		count_free(next.usable(p));
-	fn(p, flags);
-	depth--;
-}
-
-void sdallocx(void *p, size_t n, int flags);
-EXPORT void sdallocx(void *p, size_t n, int flags)
-{
-	RESOLVE(__typeof__(sdallocx) *, "sdallocx");
-
-	if (enter())
-		count_free(next.usable(p));
-	fn(p, n, flags);
-	depth--;
 }
 #endif
 
