@@ -15,6 +15,16 @@
 #define MT_INLINE static inline __attribute__((always_inline))
 
 /*
+ * An index that the compiler knows nothing of: else it drops the check of its
+ * bounds, and older verifiers (6.1) do not see them without.
+ */
+#ifdef __bpf__
+#define MT_OPAQUE(i) asm volatile("" : "+r"(i))
+#else
+#define MT_OPAQUE(i) ((void)0)
+#endif
+
+/*
  * Size to class as Go's runtime does it (runtime/sizeclasses.go): by eights up
  * to 1024, by 128s up to BySize[60].
  */
@@ -64,16 +74,6 @@ MT_INLINE __u32 mt_log2(__u64 v)
 	}
 	return r + (__u32)(v >> 1);
 }
-
-/*
- * An index that the compiler knows nothing of: else it drops the check of its
- * bounds, and older verifiers (6.1) do not see them without.
- */
-#ifdef __bpf__
-#define MT_OPAQUE(i) asm volatile("" : "+r"(i))
-#else
-#define MT_OPAQUE(i) ((void)0)
-#endif
 
 /* The class of a usable size; always below MT_CLASSES. */
 MT_INLINE __u32 mt_core_class(__u64 usable)
@@ -169,8 +169,10 @@ static const struct mt_shape mt_shapes[MT_KINDS] = {
 MT_INLINE struct mt_shape mt_core_shape(__u32 kind)
 {
 	const struct mt_shape none = {};
+	__u64 i = kind;
 
-	return kind < MT_KINDS ? mt_shapes[kind] : none;
+	MT_OPAQUE(i);
+	return i < MT_KINDS ? mt_shapes[i] : none;
 }
 
 /* n times m bytes; what no allocator can give where that is more than 64 bits hold. */
