@@ -24,7 +24,8 @@ unit: $(UNIT_BIN) ## build and run the unit tests
 TARGET_SRC  := $(filter-out %/mtcount.c %/bare.c,$(wildcard tests/targets/*.c))
 TARGET_DIR  := $(BUILD)/tests/targets
 TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(TARGET_DIR)/throw \
-               $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/bare32 \
+               $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/quick-counted \
+               $(TARGET_DIR)/bare32 \
                $(TARGET_DIR)/bare64 $(TARGET_DIR)/census_mix-static $(TARGET_DIR)/census_mix-stripped \
                $(TARGET_DIR)/census_threads-static
 # The compiler must neither drop a malloc that is freed unused nor merge two.
@@ -58,6 +59,8 @@ comma := ,
 WRAPPED := malloc free calloc realloc reallocarray memalign aligned_alloc posix_memalign valloc pvalloc
 CENSUS_STATIC := -DCENSUS_STATIC -DMTCOUNT_WRAP -static $(WRAPPED:%=-Wl$(comma)--wrap=%)
 $(TARGET_DIR)/census_%-static: tests/targets/census_%.c tests/targets/mtcount.c
+	$(CC) $(filter-out -MF $@.d,$(filter-out -M%,$(TARGET_CFLAGS))) $(CENSUS_STATIC) -o $@ $^
+$(TARGET_DIR)/quick-counted: tests/targets/quick.c tests/targets/mtcount.c
 	$(CC) $(filter-out -MF $@.d,$(filter-out -M%,$(TARGET_CFLAGS))) $(CENSUS_STATIC) -o $@ $^
 $(TARGET_DIR)/census_%-stripped: $(TARGET_DIR)/census_%-static
 	strip -o $@ $<
