@@ -31,7 +31,7 @@ TCMALLOC_BIN := $(addprefix $(TARGET_DIR)/alloc_mix-tcmalloc-,static linked)
 CXX_BIN     := $(addprefix $(TARGET_DIR)/,throw operators leave_new)
 TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(CXX_BIN) $(TCMALLOC_BIN) \
                $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/libfakealloc.so \
-               $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/bare32 \
+               $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/quick-counted $(TARGET_DIR)/bare32 \
                $(TARGET_DIR)/bare64 $(TARGET_DIR)/census_mix-static $(TARGET_DIR)/census_mix-stripped \
                $(TARGET_DIR)/census_threads-static $(TARGET_DIR)/jemalloc_mix-linked \
                $(TARGET_DIR)/jemalloc_mix-prefixed
@@ -68,6 +68,8 @@ comma := ,
 WRAPPED := malloc free calloc realloc reallocarray memalign aligned_alloc posix_memalign valloc pvalloc
 CENSUS_STATIC := -DCENSUS_STATIC -DMTCOUNT_WRAP -static $(WRAPPED:%=-Wl$(comma)--wrap=%)
 $(TARGET_DIR)/census_%-static: tests/targets/census_%.c tests/targets/mtcount.c
+	$(CC) $(filter-out -MF $@.d,$(filter-out -M%,$(TARGET_CFLAGS))) $(CENSUS_STATIC) -o $@ $^
+$(TARGET_DIR)/quick-counted: tests/targets/quick.c tests/targets/mtcount.c
 	$(CC) $(filter-out -MF $@.d,$(filter-out -M%,$(TARGET_CFLAGS))) $(CENSUS_STATIC) -o $@ $^
 $(TARGET_DIR)/census_%-stripped: $(TARGET_DIR)/census_%-static
 	strip -o $@ $<

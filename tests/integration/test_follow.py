@@ -165,3 +165,74 @@ def not_followed():
     last, total = split(snaps)
     equal((len(last), total), (1, None), "processes")
     compare(last[0], Truth(counts))
+
+
+LIBC = os.path.realpath("/lib/x86_64-linux-gnu/libc.so.6")
+
+
+def fresh(n, kind):
+    """n programs whose allocators are in files that nobody has seen; a shell's words
+    that run each of them."""
+    words = []
+    for i in range(n):
+        where = tmp(f"fresh-{i}")
+        os.mkdir(where)
+        if kind == "static":
+            shutil.copy(target("quick-counted"), f"{where}/quick")
+            words.append(f"{where}/quick")
+        else:
+            shutil.copy(LIBC, f"{where}/libc.so.6")
+            words.append(f"LD_LIBRARY_PATH={where} {QUICK}")
+    return words
+
+
+@cases(static="static", libc="libc")
+def new_allocators(kind):
+    """Programs that live for a millisecond: nothing of them is lost, the first call is counted."""
+    script = "\n".join(f"{w} 300 100 || exit 1" for w in fresh(20, kind)) + "\n:"
+    last = launch_tree(["sh", "-c", script])
+    equal(len(last), 21, "processes")
+
+
+@cases(static="static", libc="libc")
+def new_allocators_at_once(kind):
+    words = fresh(24, kind)
+    script = "\n".join("(" + "\n".join(f"{w} 300 100 || exit 1" for w in words[i::4]) + "\n:)&"
+                       for i in range(4)) + "\nwait"
+    last = launch_tree(["sh", "-c", script], ["--max-stop", "10s"])
+    equal(len(last), 1 + 4 + 24, "processes")
+
+
+def wait_stopped(pid):
+    while status_of(pid) != "T":
+        pass
+
+
+def status_of(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+        return f.read().rpartition(")")[2].split()[0]
+
+
+@cases(static="static", libc="libc")
+def hold_that_ends(kind):
+    """memtrace stands still: new allocators wait for it no longer than they may, and
+    what they did meanwhile is not said to have been counted."""
+    a, b = fresh(2, kind)
+    t = Target("sh", "-c", f"echo ready; read x; {a} 300 100; {b} 500 100 0 wait")
+    tracer, _ = attach(t.pid, "-F", "--max-stop", "30ms")
+    tracer.p.send_signal(signal.SIGSTOP)
+    wait_stopped(tracer.p.pid)
+    t.say()
+    equal(t.lines.next("the second program"), "ready", "it says")
+    tracer.p.send_signal(signal.SIGCONT)
+    seen = None
+    while not seen:  # the next snapshot has it
+        tracer.p.send_signal(signal.SIGUSR1)
+        snap = tracer.object()
+        if snap["comm"] == "quick" and not snap["final"]:
+            seen = snap
+    equal(seen["since"], "attach", "since of the one that lives")
+    t.say()
+    last, _ = split([json.loads(line) for line in tracer.wait()] + [])
+    ended = {s["pid"]: s for s in last if s["comm"] == "quick"}
+    equal(ended[seen["pid"]]["memstats"]["Mallocs"], 500, "Mallocs from there on")

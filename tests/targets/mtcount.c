@@ -12,7 +12,8 @@
  * that whoever looks for the owner of the blocks sees a wrapper.
  *
  * MTCOUNT_FORK set: a child has a count of its own in MTCOUNT_FILE.PID. It starts
- * as its parent's was, and anew when it executes a program.
+ * as its parent's was, and anew when it executes a program. A vfork child counts
+ * with its parent until then.
  *
  * It loads under any glibc from 2.31. With MTCOUNT_WRAP it is part of a static
  * program that is linked with --wrap for each of these functions.
@@ -145,7 +146,20 @@ static bool open_counts(const char *path)
 }
 
 static struct mtcount at_fork;
-static pid_t forking;  /* its parent may have ended when the child runs */
+static pid_t forking; /* its parent may have ended when the child runs */
+/* Where forks are counted: whether this memory is the one that counts, or a copy. */
+static volatile bool *original;
+
+static void mark_original(void)
+{
+	mmap_fn map = (mmap_fn)find(mmap);
+	void *p = map(NULL, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED || madvise(p, 1, MADV_WIPEONFORK))
+		abort();
+	original = p;
+	*original = true;
+}
 static char file[512]; /* programs replace their environment */
 
 static void open_own(void)
@@ -167,6 +181,7 @@ static void in_child(void)
 	if (at_fork.owner != (uint32_t)forking)
 		return;
 	open_own();
+	*original = true;
 	memcpy(shared->cls, at_fork.cls, sizeof(at_fork.cls));
 }
 
@@ -180,8 +195,10 @@ static void open_first(const char *path)
 	snprintf(file, sizeof(file), "%s", path);
 	if (!ours)
 		open_own();
-	if (shared != &sink)
-		pthread_atfork(before_fork, NULL, in_child);
+	if (shared == &sink)
+		return;
+	mark_original();
+	pthread_atfork(before_fork, NULL, in_child);
 }
 
 #ifndef MTCOUNT_WRAP
@@ -251,6 +268,8 @@ static unsigned int class_of(size_t usable)
 /* A child, of fork or vfork, shares the mapping but is another process. */
 static struct mtcount *counts(void)
 {
+	if (original)
+		return *original ? shared : &sink;
 	return shared->owner == (uint32_t)getpid() ? shared : &sink;
 }
 

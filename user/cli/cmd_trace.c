@@ -210,6 +210,12 @@ static bool stop_now(const struct trace *t)
 	return false;
 }
 
+/* Nothing is left to trace. */
+static bool is_over(const struct trace *t)
+{
+	return !t->opts.all && !mt_session_alive(t->session);
+}
+
 static int loop(struct trace *t)
 {
 	bool more = true;
@@ -225,8 +231,6 @@ static int loop(struct trace *t)
 		switch (ev) {
 		case MT_EVENT_SESSION:
 			r = mt_session_service(t->session);
-			if (!r && mt_session_alive(t->session))
-				r = mt_take_ended(&t->taker);
 			break;
 		case MT_EVENT_STOP:
 			more = !stop_now(t);
@@ -247,13 +251,17 @@ static int loop(struct trace *t)
 		case MT_EVENT_RESIZE: /* nobody asked for them */
 			break;
 		}
-		if (!mt_session_alive(t->session) && !t->opts.all)
-			more = false;
+		more = more && !is_over(t);
 		if (!r && more && show) {
 			more = !t->cfg.count || t->taker.taken + 1 < t->cfg.count;
 			if (more)
 				r = mt_take(&t->taker, false, audit);
 		}
+		/* a snapshot reads of ends, too, of which no event comes any more */
+		more = more && !is_over(t);
+		if (!r && more)
+			r = mt_take_ended(&t->taker);
+		more = more && !is_over(t);
 	}
 	if (!r)
 		r = mt_take(&t->taker, true, true);

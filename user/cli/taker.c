@@ -92,18 +92,55 @@ static int put(struct mt_taker *t, struct mt_output *out, struct moment *m)
 	return mt_output_put(out, m->shown, m->n);
 }
 
-int mt_take(struct mt_taker *t, bool final, bool audit)
+struct place {
+	uint64_t ended; /* when */
+	size_t i;       /* which target */
+};
+
+static int by_end(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+
+	if (x->ended != y->ended)
+		return x->ended < y->ended ? -1 : 1;
+	return (x->i > y->i) - (x->i < y->i);
+}
+
+/* Those that have ended in the order in which they did, then, if wanted, those that live. */
+static int list_targets(const struct mt_taker *t, bool living, struct place **ret, size_t *n)
 {
 	const size_t all = mt_session_count(t->session);
+	struct place *v = calloc(all + 1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	*n = 0;
+	for (size_t i = 0; i < all; i++) {
+		uint64_t ended = mt_session_ended(t->session, i);
+
+		if (ended || living)
+			v[(*n)++] = (struct place){ended ? ended : UINT64_MAX, i};
+	}
+	qsort(v, *n, sizeof(*v), by_end);
+	*ret = v;
+	return 0;
+}
+
+int mt_take(struct mt_taker *t, bool final, bool audit)
+{
 	enum mt_vm_depth depth = t->all                   ? MT_VM_STATUS
 				 : final || !t->taken     ? MT_VM_FULL
 				 : t->format->totals_only ? MT_VM_STATUS
 							  : MT_VM_PARTS;
 	_cleanup_moment_ struct moment m = {0};
-	int r = moment_init(&m, all);
+	_cleanup_free_ struct place *v = NULL;
+	size_t n = 0;
+	int r = list_targets(t, true, &v, &n);
 
-	for (size_t i = 0; i < all && !r; i++)
-		r = take_one(t, i, depth, final, audit, &m);
+	if (!r)
+		r = moment_init(&m, n);
+	for (size_t k = 0; k < n && !r; k++)
+		r = take_one(t, v[k].i, depth, final, audit, &m);
 	if (!r && m.n)
 		r = put(t, t->out, &m);
 	if (!r && m.n && final && t->table && t->total.sum.processes <= 1)
@@ -114,53 +151,31 @@ int mt_take(struct mt_taker *t, bool final, bool audit)
 	return r;
 }
 
-struct ended {
-	uint64_t ns;
-	size_t i; /* which target */
-};
-
-static int by_time(const void *a, const void *b)
-{
-	const struct ended *x = a, *y = b;
-
-	if (x->ns != y->ns)
-		return x->ns < y->ns ? -1 : 1;
-	return (x->i > y->i) - (x->i < y->i);
-}
-
-/* Those that have ended, in the order in which they did. 0 or -ENOMEM. */
-static int list_ended(const struct mt_taker *t, size_t all, struct ended **ret, size_t *n)
-{
-	struct ended *v = calloc(all + 1, sizeof(*v));
-
-	if (!v)
-		return -ENOMEM;
-	*n = 0;
-	for (size_t i = 0; i < all; i++)
-		if (mt_session_ended(t->session, i))
-			v[(*n)++] = (struct ended){mt_session_ended(t->session, i), i};
-	qsort(v, *n, sizeof(*v), by_time);
-	*ret = v;
-	return 0;
-}
-
-int mt_take_ended(struct mt_taker *t)
+static int take_ended_once(struct mt_taker *t)
 {
 	_cleanup_moment_ struct moment m = {0};
-	_cleanup_free_ struct ended *v = NULL;
-	size_t all = mt_session_count(t->session), n = 0;
-	int r;
+	_cleanup_free_ struct place *v = NULL;
+	size_t n = 0;
+	int r = list_targets(t, false, &v, &n);
 
-	if (t->format->document || all == mt_session_alive(t->session))
-		return 0;
-	r = moment_init(&m, all);
 	if (!r)
-		r = list_ended(t, all, &v, &n);
+		r = moment_init(&m, n);
 	for (size_t k = 0; k < n && !r; k++)
 		r = take_one(t, v[k].i, MT_VM_STATUS, true, false, &m);
 	if (!r && m.n)
 		r = put(t, t->out, &m);
 	mt_session_forget_ended(t->session);
+	return r;
+}
+
+int mt_take_ended(struct mt_taker *t)
+{
+	int r = 0;
+
+	/* meanwhile others may end */
+	while (!r && !t->format->document &&
+	       mt_session_count(t->session) != mt_session_alive(t->session))
+		r = take_ended_once(t);
 	return r;
 }
 
