@@ -73,13 +73,11 @@ static void add_debug(pid_t tid, struct mt_elf *elf)
 	}
 }
 
-int mt_alloc_file_open(pid_t tid, struct mt_alloc_file *f)
+/* The file of f->map, open as fd. */
+static int read_file(pid_t tid, int fd, struct mt_alloc_file *f)
 {
-	_cleanup_close_ int fd = open_mapping(tid, f->map, f->open_path, sizeof(f->open_path));
 	int r;
 
-	if (fd < 0)
-		return fd;
 	if (fstat(fd, &f->st) < 0)
 		return -errno;
 	r = mt_elf_open_fd(fd, &f->elf);
@@ -87,6 +85,13 @@ int mt_alloc_file_open(pid_t tid, struct mt_alloc_file *f)
 	if (!r && mt_elf_is_static(f->elf))
 		add_debug(tid, f->elf);
 	return r;
+}
+
+int mt_alloc_file_open(pid_t tid, struct mt_alloc_file *f)
+{
+	_cleanup_close_ int fd = open_mapping(tid, f->map, f->open_path, sizeof(f->open_path));
+
+	return fd < 0 ? fd : read_file(tid, fd, f);
 }
 
 /*
@@ -190,11 +195,19 @@ static bool may_have_allocator(const struct mt_elf *elf)
 	return mt_elf_may_define(elf, "malloc") || mt_elf_may_define(elf, "mallocx");
 }
 
-int mt_alloc_inspect_file(pid_t pid, const struct mt_mapping *map, struct mt_alloc_found **ret)
+int mt_alloc_inspect_file(pid_t pid, const struct mt_mapping *map, int *fd,
+			  struct mt_alloc_found **ret)
 {
 	MT_CLEANUP(mt_alloc_file_close) struct mt_alloc_file f = {.map = map};
-	int r = map->path[0] == '/' ? mt_alloc_file_open(mt_proc_live(pid), &f) : -ENOEXEC;
+	const pid_t tid = mt_proc_live(pid);
+	_cleanup_close_ int own = -ENOEXEC;
+	int r;
 
+	if (map->path[0] == '/')
+		own = open_mapping(tid, map, f.open_path, sizeof(f.open_path));
+	r = own < 0 ? own : read_file(tid, own, &f);
+	if (fd)
+		*fd = own < 0 ? -1 : TAKE_FD(own);
 	if (r == -ENOEXEC) /* code that a runtime maps from a file of its own */
 		return -ENOENT;
 	if (r)

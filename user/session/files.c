@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -53,14 +54,15 @@ static uint32_t new_id(struct mt_session *s)
 	return 0;
 }
 
-static int attach(struct mt_session *s, const struct mt_probed *p)
+/* fd: the file. */
+static int attach(struct mt_session *s, const struct mt_probed *p, int fd)
 {
 	const struct mt_alloc_found *f = p->found;
 	const pid_t pid = (pid_t)p->key.tgid;
 	int r = enter_file(s, p->id, f);
 
 	if (!r)
-		r = mt_keeper_attach(&s->keeper, p->id, pid ? pid : -1, f);
+		r = mt_keeper_attach(&s->keeper, p->id, pid ? pid : -1, fd, f);
 	if (!r || (pid && (r == -ESRCH || kill(pid, 0))))
 		return r ? -ESRCH : 0;
 	if (pid)
@@ -70,7 +72,7 @@ static int attach(struct mt_session *s, const struct mt_probed *p)
 }
 
 /* Probes one allocator of a file and keeps it. *found is taken, without what follows it. */
-static int add_one(struct mt_session *s, const struct mt_file_key *key,
+static int add_one(struct mt_session *s, const struct mt_file_key *key, int fd,
 		   struct mt_alloc_found **found, uint32_t *id)
 {
 	struct mt_probed p = {.id = new_id(s), .key = *key};
@@ -85,7 +87,7 @@ static int add_one(struct mt_session *s, const struct mt_file_key *key,
 	p.found = *found;
 	r = p.found->id.layout == MT_LAYOUT_REQUESTED ? mt_blocks_open(s) : 0;
 	if (!r)
-		r = attach(s, &p);
+		r = attach(s, &p, fd);
 	if (r)
 		return r;
 	*found = TAKE_PTR(p.found->next);
@@ -95,14 +97,14 @@ static int add_one(struct mt_session *s, const struct mt_file_key *key,
 }
 
 /* All of them; *id is the first one's. What is left of *found is the caller's. */
-static int add(struct mt_session *s, const struct mt_file_key *key, struct mt_alloc_found **found,
-	       uint32_t *id)
+static int add(struct mt_session *s, const struct mt_file_key *key, int fd,
+	       struct mt_alloc_found **found, uint32_t *id)
 {
-	int r = add_one(s, key, found, id);
+	int r = add_one(s, key, fd, found, id);
 	uint32_t other;
 
 	while (!r && *found)
-		r = add_one(s, key, found, &other);
+		r = add_one(s, key, fd, found, &other);
 	return r;
 }
 
@@ -137,6 +139,7 @@ static int learn(struct mt_session *s, pid_t pid, uint64_t addr, const struct mt
 {
 	struct bpf_map *known = s->progs.skel->maps.mt_known;
 	MT_CLEANUP(mt_alloc_found_free) struct mt_alloc_found *found = NULL;
+	_cleanup_close_ int fd = -1;
 	const struct mt_probed *same;
 	const struct mt_mapping *m;
 	int r;
@@ -147,14 +150,14 @@ static int learn(struct mt_session *s, pid_t pid, uint64_t addr, const struct mt
 	m = mapping_at(pid, addr, maps);
 	if (!m)
 		return -ESRCH;
-	r = mt_alloc_inspect_file(pid, m, &found);
+	r = mt_alloc_inspect_file(pid, m, &fd, &found);
 	if (r == -ESRCH || r == -ENOMEM)
 		return r;
 	if (!r) {
 		same = same_file(s, key, found);
 		*id = same ? same->id : 0;
 	}
-	r = r || *id ? 0 : add(s, key, &found, id);
+	r = r || *id ? 0 : add(s, key, fd, &found, id);
 	/* what could not be probed is not tried again for each process that maps it */
 	if (r != -ESRCH)
 		bpf_map__update_elem(known, key, sizeof(*key), id, sizeof(*id), BPF_ANY);
