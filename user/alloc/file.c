@@ -54,9 +54,23 @@ void mt_alloc_file_close(struct mt_alloc_file *f)
 	mt_elf_free(&f->elf);
 }
 
-/* Where distributions put what they strip: in the target's own root, or in ours. */
-static void add_debug(pid_t tid, struct mt_elf *elf)
+/*
+ * Its symbols say where probes go, in every process that runs the executable,
+ * while anybody can have a root of his own, and in it a file that lies. Whom the
+ * executable belongs to could have done it harm anyway.
+ */
+static bool is_trusted(int fd, uid_t owner)
 {
+	struct stat st;
+
+	return !fstat(fd, &st) && (!st.st_uid || st.st_uid == owner) &&
+	       !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* Where distributions put what they strip: in the target's own root, or in ours. */
+static void add_debug(pid_t tid, const struct mt_alloc_file *f)
+{
+	struct mt_elf *elf = f->elf;
 	char name[2 * MT_BUILD_ID_MAX + 16], root[32], path[sizeof(name) + 128];
 
 	if (mt_elf_debug_name(elf, name, sizeof(name)))
@@ -68,7 +82,7 @@ static void add_debug(pid_t tid, struct mt_elf *elf)
 		snprintf(path, sizeof(path), "%s/usr/lib/debug/.build-id/%s", own ? "" : root,
 			 name);
 		fd = open_regular(path);
-		if (fd >= 0 && mt_elf_add_debug(elf, fd) == 0)
+		if (fd >= 0 && is_trusted(fd, f->st.st_uid) && mt_elf_add_debug(elf, fd) == 0)
 			return;
 	}
 }
@@ -83,7 +97,7 @@ static int read_file(pid_t tid, int fd, struct mt_alloc_file *f)
 	r = mt_elf_open_fd(fd, &f->elf);
 	/* a library's exports say enough */
 	if (!r && mt_elf_is_static(f->elf))
-		add_debug(tid, f->elf);
+		add_debug(tid, f);
 	return r;
 }
 

@@ -108,6 +108,11 @@ static int add(struct mt_session *s, const struct mt_file_key *key, int fd,
 	return r;
 }
 
+static bool same_key(const struct mt_file_key *a, const struct mt_file_key *b)
+{
+	return a->ino == b->ino && a->dev == b->dev && a->gen == b->gen;
+}
+
 /* Of those that serve the same processes, the one that is this very file. */
 static const struct mt_probed *same_file(const struct mt_session *s, const struct mt_file_key *key,
 					 const struct mt_alloc_found *found)
@@ -115,8 +120,11 @@ static const struct mt_probed *same_file(const struct mt_session *s, const struc
 	for (size_t i = 0; i < s->n_probed; i++) {
 		const struct mt_probed *p = &s->probed[i];
 
-		if (p->key.tgid == key->tgid && p->key.moved == key->moved &&
-		    p->found->dev == found->dev && p->found->inode == found->inode)
+		if (p->key.tgid != key->tgid || p->key.moved != key->moved)
+			continue;
+		/* its key was forgotten, or the kernel has another number for its device */
+		if (same_key(&p->key, key) ||
+		    (p->found->dev == found->dev && p->found->inode == found->inode))
 			return p;
 	}
 	return NULL;
@@ -290,11 +298,6 @@ static bool is_mapped(const struct mt_probed *p, pid_t unused)
 }
 
 #define COLLECT_NS 300000000000u /* five minutes */
-
-static bool same_key(const struct mt_file_key *a, const struct mt_file_key *b)
-{
-	return a->ino == b->ino && a->dev == b->dev && a->gen == b->gen;
-}
 
 /* What the tracees call their allocators goes with the files. */
 static void unname(struct mt_session *s, const struct mt_alloc_found *found)
