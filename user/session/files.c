@@ -110,21 +110,17 @@ static int add(struct mt_session *s, const struct mt_file_key *key, int fd,
 
 static bool same_key(const struct mt_file_key *a, const struct mt_file_key *b)
 {
-	return a->ino == b->ino && a->dev == b->dev && a->gen == b->gen;
+	return a->inode == b->inode && a->ino == b->ino && a->dev == b->dev && a->gen == b->gen;
 }
 
-/* Of those that serve the same processes, the one that is this very file. */
-static const struct mt_probed *same_file(const struct mt_session *s, const struct mt_file_key *key,
-					 const struct mt_alloc_found *found)
+/* Of those that serve the same processes, the one that is this very file: it was forgotten. */
+static const struct mt_probed *same_file(const struct mt_session *s, const struct mt_file_key *key)
 {
 	for (size_t i = 0; i < s->n_probed; i++) {
 		const struct mt_probed *p = &s->probed[i];
 
-		if (p->key.tgid != key->tgid || p->key.moved != key->moved)
-			continue;
-		/* its key was forgotten, or the kernel has another number for its device */
-		if (same_key(&p->key, key) ||
-		    (p->found->dev == found->dev && p->found->inode == found->inode))
+		if (p->key.tgid == key->tgid && p->key.moved == key->moved &&
+		    same_key(&p->key, key))
 			return p;
 	}
 	return NULL;
@@ -162,7 +158,7 @@ static int learn(struct mt_session *s, pid_t pid, uint64_t addr, const struct mt
 	if (r == -ESRCH || r == -ENOMEM)
 		return r;
 	if (!r) {
-		same = same_file(s, key, found);
+		same = same_file(s, key);
 		*id = same ? same->id : 0;
 	}
 	r = r || *id ? 0 : add(s, key, fd, &found, id);
