@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -135,6 +136,30 @@ static const struct mt_mapping *mapping_at(pid_t pid, uint64_t addr, struct mt_m
 }
 
 /*
+ * True if fd is the file of the key. A process can map another file where it had
+ * the one that the kernel told of: what is found in that one would be said of
+ * this one, for all processes. Mapped here, it has a key of its own.
+ */
+static bool is_of_key(struct mt_session *s, int fd, const struct mt_file_key *key)
+{
+	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	void *at = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	_cleanup_free_ struct mt_code *v = NULL;
+	bool is = false;
+	size_t n = 0;
+
+	if (at == MAP_FAILED)
+		return false;
+	if (mt_code_list(s, getpid(), &v, &n))
+		is = true; /* no telling: then it is what it seems */
+	for (size_t i = 0; i < n; i++)
+		is = is || (v[i].tgid == (uint32_t)getpid() && v[i].start == (uintptr_t)at &&
+			    same_key(&v[i].key, key));
+	munmap(at, size);
+	return is;
+}
+
+/*
  * Looks at a file that pid has mapped at addr. *id: of its probes, 0 if it has no
  * allocator. 0 or -errno: it could not be looked at, or not be probed.
  */
@@ -157,6 +182,8 @@ static int learn(struct mt_session *s, pid_t pid, uint64_t addr, const struct mt
 	r = mt_alloc_inspect_file(pid, m, &fd, &found);
 	if (r == -ESRCH || r == -ENOMEM)
 		return r;
+	if (fd < 0 || !is_of_key(s, fd, key))
+		return -ESRCH;
 	if (!r) {
 		same = same_file(s, key);
 		*id = same ? same->id : 0;
