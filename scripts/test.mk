@@ -30,7 +30,7 @@ TARGET_DIR  := $(BUILD)/tests/targets
 TCMALLOC_BIN := $(addprefix $(TARGET_DIR)/alloc_mix-tcmalloc-,static linked)
 CXX_BIN     := $(addprefix $(TARGET_DIR)/,throw operators leave_new)
 TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(CXX_BIN) $(TCMALLOC_BIN) \
-               $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/libmtcount-jemalloc.so $(TARGET_DIR)/libfakealloc.so \
+               $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/libfakealloc.so \
                $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/bare32 \
                $(TARGET_DIR)/bare64 $(TARGET_DIR)/census_mix-static $(TARGET_DIR)/census_mix-stripped \
                $(TARGET_DIR)/census_threads-static $(TARGET_DIR)/jemalloc_mix-linked \
