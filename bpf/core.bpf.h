@@ -65,15 +65,32 @@ MT_INLINE __u32 mt_log2(__u64 v)
 	return r + (__u32)(v >> 1);
 }
 
+/*
+ * An index that the compiler knows nothing of: else it drops the check of its
+ * bounds, and older verifiers (6.1) do not see them without.
+ */
+#ifdef __bpf__
+#define MT_OPAQUE(i) asm volatile("" : "+r"(i))
+#else
+#define MT_OPAQUE(i) ((void)0)
+#endif
+
 /* The class of a usable size; always below MT_CLASSES. */
 MT_INLINE __u32 mt_core_class(__u64 usable)
 {
+	__u64 i;
 	__u32 c;
 
-	if (usable <= MT_SMALL_MAX)
-		return mt_class_by8[(usable + 7) / 8];
-	if (usable <= MT_BYSIZE_MAX)
-		return mt_class_by128[(usable - MT_SMALL_MAX + 127) / 128];
+	if (usable <= MT_SMALL_MAX) {
+		i = (usable + 7) / 8;
+		MT_OPAQUE(i);
+		return i < sizeof(mt_class_by8) ? mt_class_by8[i] : 0;
+	}
+	if (usable <= MT_BYSIZE_MAX) {
+		i = (usable - MT_SMALL_MAX + 127) / 128;
+		MT_OPAQUE(i);
+		return i < sizeof(mt_class_by128) ? mt_class_by128[i] : 0;
+	}
 	/* the exponent of the next power of two: 18433..2^15 -> 15 */
 	c = MT_BYSIZE + mt_log2(usable - 1) + 1 - MT_LARGE_MIN_SHIFT;
 	return c < MT_CLASSES ? c : MT_CLASSES - 1;
