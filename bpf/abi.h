@@ -187,6 +187,11 @@ struct mt_block {
  * different ones in stat and are probed as one.
  */
 struct mt_file_key {
+	/*
+	 * The inode's address, which is no other's while it is probed: snapshots of
+	 * btrfs have the same numbers for different inodes.
+	 */
+	__u64 inode;
 	__u64 ino; /* 0: could not be read */
 	__u32 dev; /* the kernel's dev_t */
 	__u32 gen; /* tells a new file under an old number */
@@ -243,8 +248,8 @@ MT_SIZE_ASSERT(struct mt_file, 24 + 8 * MT_FILE_PARAMS);
 MT_SIZE_ASSERT(struct mt_target, 96);
 MT_SIZE_ASSERT(struct mt_frame, 72);
 MT_SIZE_ASSERT(struct mt_block, 16);
-MT_SIZE_ASSERT(struct mt_file_key, 24);
-MT_SIZE_ASSERT(struct mt_life, 56 + sizeof(struct mt_target));
-MT_SIZE_ASSERT(struct mt_code, 48);
+MT_SIZE_ASSERT(struct mt_file_key, 32);
+MT_SIZE_ASSERT(struct mt_life, 64 + sizeof(struct mt_target));
+MT_SIZE_ASSERT(struct mt_code, 56);
 
 #endif

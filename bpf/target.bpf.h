@@ -47,12 +47,15 @@ MT_INLINE struct mt_target *find_target(void)
 	return t;
 }
 
-/* Its parent may be killed while it waits: then the slot may be another's. */
+/*
+ * Its parent may be killed while it waits: then the slot may be another's. Or
+ * another thread of the parent's calls exec: then the counts are of a new image.
+ */
 MT_INLINE bool owner_lives(const struct mt_target *t)
 {
 	const struct mt_target *o = bpf_map_lookup_elem(&mt_targets, &t->owner);
 
-	return o && !(o->flags & MT_TARGET_EXITED) && o->slot == t->slot;
+	return o && !(o->flags & MT_TARGET_EXITED) && o->slot == t->slot && o->execs == t->execs;
 }
 
 /* The current process if it is counted, else NULL. */

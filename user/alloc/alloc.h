@@ -131,8 +131,14 @@ int mt_alloc_detect(pid_t pid, const struct mt_maps *maps, struct mt_alloc_found
  * What the file of one mapping has by itself, whoever serves malloc in the
  * process: for all files that a process maps. -ENOENT: no allocator, or one that
  * only forwards to another's; others: the file cannot be read. Logs nothing.
+ *
+ * *fd, if fd is not NULL: the very file that was read, whatever is returned, -1
+ * if it could not be opened. Whoever probes by a path again may meet another
+ * file there, in which the same offsets are in the middle of instructions. The
+ * caller closes it.
  */
-int mt_alloc_inspect_file(pid_t pid, const struct mt_mapping *map, struct mt_alloc_found **ret);
+int mt_alloc_inspect_file(pid_t pid, const struct mt_mapping *map, int *fd,
+			  struct mt_alloc_found **ret);
 
 /* The file that owns a process's malloc, whether or not memtrace can trace it. */
 struct mt_alloc_owner {

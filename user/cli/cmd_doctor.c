@@ -267,7 +267,7 @@ static void write_others(struct mt_writer *w, pid_t pid, const struct mt_maps *m
 		if (!m->exec || !m->inode || m->path[0] != '/' || !strcmp(m->path, first->path))
 			continue;
 		n++;
-		if (mt_alloc_inspect_file(pid, m, &found))
+		if (mt_alloc_inspect_file(pid, m, NULL, &found))
 			continue;
 		for (const struct mt_alloc_found *a = found; a; a = a->next)
 			write_allocator(w, maps, a);

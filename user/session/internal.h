@@ -35,7 +35,7 @@ uint32_t mt_chunk_shift(size_t targets);
 
 /* What to attach; plain data, since it goes through a socket. */
 struct mt_links_plan {
-	char path[4160];
+	char path[32]; /* /proc/self/fd/N in the keeper */
 	size_t n;
 	struct {
 		uint64_t offset, cookie;

@@ -282,7 +282,7 @@ static int inspect_all(const struct program *p, const char *text, struct mt_allo
 
 		if (!maps->v[i].exec)
 			continue;
-		r = mt_alloc_inspect_file(p->pid, &maps->v[i], &one);
+		r = mt_alloc_inspect_file(p->pid, &maps->v[i], NULL, &one);
 		assert_int_equal(r == 0, one != NULL);
 		n += one != NULL;
 		if (one && strstr(one->path, text) && !*found)
