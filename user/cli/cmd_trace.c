@@ -299,10 +299,11 @@ static void say_attached(const struct trace *t, uint64_t start_ns)
 				(double)c->stop_ns / 1e6, c->attempts);
 	}
 	for (size_t i = 0; (f = mt_session_probed(t->session, i)); i++)
-		mt_info("%s %s in %s: %zu probes by %s", f->allocator->name, f->id.version, f->path,
-			f->n_probes, mt_session_method(t->session));
-	mt_info("attached and ready in %llu ms: %zu processes", (unsigned long long)(ns / 1000000),
-		mt_session_alive(t->session));
+		mt_info("%s%s%s in %s: %zu probes by %s", f->allocator->name,
+			f->id.version[0] ? " " : "", f->id.version, f->path, f->n_probes,
+			mt_session_method(t->session));
+	mt_info("attached and ready in %llu ms: %zu process%s", (unsigned long long)(ns / 1000000),
+		mt_session_alive(t->session), mt_session_alive(t->session) == 1 ? "" : "es");
 }
 
 /* Attaches, lets a launched command go, and runs to the end. 0 or -errno, logged. */
@@ -440,12 +441,15 @@ static int check_targets(const struct config *cfg, bool dashdash)
 
 static int check(struct config *cfg, bool dashdash, int n, char **operands)
 {
-	int status = check_targets(cfg, dashdash && n);
+	int status;
 
 	if (dashdash && !n)
 		return usage_error("-- needs a COMMAND to launch");
 	if (!dashdash && parse_operands(cfg, n, operands))
 		return MT_EXIT_USAGE;
+	status = check_targets(cfg, dashdash);
+	if (status)
+		return status;
 	if (cfg->audit && cfg->no_census)
 		return usage_error("--audit compares with the census that --no-census leaves out");
 	if (cfg->audit && cfg->all)
