@@ -103,7 +103,7 @@ struct mt_target {
 	char comm[16];                /* as the last fork or exec set it; empty: neither seen */
 	__u16 files[MT_TARGET_FILES]; /* whose probes it has hit, 0 none */
 	__u32 mapped;                 /* probed files that its image has mapped since its exec */
-	__u32 pad;
+	__u32 owner;                  /* whose memory it has, or began with a copy of; 0 unknown */
 };
 
 /*
@@ -157,15 +157,15 @@ struct mt_frame {
 	__u64 request;  /* bytes asked for */
 	__u64 ret;      /* NEW kinds: the return address */
 	__u64 bias;     /* of the probed file: not all kernels tell a return probe its own */
-	__u64 freed;    /* the last block freed, where sizes are as requested */
+	__u64 freed;    /* the last block freed: by request, or where `again` is set */
 	__u32 kind;     /* enum mt_kind */
 	__u32 nested;   /* calls seen inside */
 };
 
 /* A live block of a process whose sizes are as requested; its size is the map's value. */
 struct mt_block {
-	__u32 tgid; /* as the target's key */
-	__u32 pad;
+	__u32 slot;  /* the target's, which no other has until its blocks are dropped */
+	__u32 image; /* low bits of its execs */
 	__u64 addr;
 };
 
@@ -209,7 +209,7 @@ struct mt_life {
 	__u32 type; /* enum mt_life_type */
 	__u32 tgid;
 	__u32 tid;  /* FILE: the thread that mapped it, as the kernel numbers it */
-	__u32 held; /* FILE: and that waits in the kernel until mt_released has it */
+	__u32 held; /* FILE: and that waits in the kernel until mt_released has this number */
 	__u64 time; /* CLOCK_MONOTONIC, ns */
 	__u64 addr; /* FILE: within the mapping */
 	struct mt_file_key key;

@@ -15,6 +15,7 @@
 #include "size_jemalloc.bpf.h"
 #include "size_mimalloc.bpf.h"
 #include "size_musl.bpf.h"
+#include "size_tcmalloc.bpf.h"
 
 /* x86-64 System V: what a probe reads of the registers. */
 #define REG_ARG1(ctx) PT_REGS_PARM1(ctx)
@@ -117,6 +118,9 @@ static __noinline long block_size(const struct mt_file *f, __u64 bias, __u64 ptr
 	case MT_LAYOUT_MIMALLOC:
 		r = size_mimalloc(f, bias, ptr, &size);
 		break;
+	case MT_LAYOUT_TCMALLOC:
+		r = size_tcmalloc(f, bias, ptr, &size);
+		break;
 	}
 	if (!r && !size && f->layout != MT_LAYOUT_MUSL)
 		return MT_NO_BLOCK;
@@ -146,7 +150,7 @@ MT_INLINE bool by_request(const struct hit *h)
 MT_INLINE __u64 old_size(const struct hit *h, struct mt_frame *f, __u64 ptr)
 {
 	if (by_request(h))
-		return take_block(f, h->c, ptr);
+		return take_block(h->t, h->c, f, ptr);
 	return usable_size(h, ptr);
 }
 
@@ -154,7 +158,7 @@ MT_INLINE __u64 old_size(const struct hit *h, struct mt_frame *f, __u64 ptr)
 MT_INLINE __u64 new_size(const struct hit *h, __u64 ptr, __u64 request)
 {
 	if (by_request(h)) {
-		put_block(h->c, ptr, request);
+		put_block(h->t, h->c, ptr, request);
 		return request;
 	}
 	return usable_size(h, ptr);
@@ -177,7 +181,7 @@ MT_INLINE void count_new_block(const struct hit *h, __u64 ptr, __u64 request)
 MT_INLINE void keep_old(const struct hit *h, const struct mt_frame *f)
 {
 	if (by_request(h) && f->ptr && f->old_size != MT_SIZE_UNKNOWN)
-		put_block(h->c, f->ptr, f->old_size);
+		put_block(h->t, h->c, f->ptr, f->old_size);
 }
 
 /*
@@ -265,7 +269,7 @@ MT_INLINE void on_free(const struct hit *h)
 		return;
 	COUNT(h->c->events, 1);
 	f = by_request(h) ? create_frame() : current_frame();
-	if (mt_core_entered_again(f, sp))
+	if (mt_core_freed_again(f, sp, ptr))
 		return;
 	if (read_user_u64(&ret, sp))
 		COUNT(h->c->failed_reads, 1);
@@ -297,11 +301,16 @@ MT_INLINE void on_again(const struct hit *h)
 		return;
 	COUNT(h->c->events, 1);
 	f = create_frame();
-	if (!f)
+	if (!f) {
 		COUNT(h->c->failed_storage, 1);
-	else if (kind != MT_KIND_MALLOC_AGAIN ||
-		 mt_core_frame_at_entry(f, sp, MT_KIND_MALLOC, false) != MT_FRAME_INSIDE)
-		f->again = sp;
+		return;
+	}
+	if (kind == MT_KIND_MALLOC_AGAIN &&
+	    mt_core_frame_at_entry(f, sp, MT_KIND_MALLOC, false) == MT_FRAME_INSIDE)
+		return;
+	f->again = sp;
+	if (kind == MT_KIND_FREE_AGAIN)
+		f->freed = REG_ARG1(h->ctx);
 }
 
 /* What the return will need and only the entry knows. */
@@ -399,16 +408,22 @@ MT_INLINE void account_realloc(const struct mt_frame *f, const struct hit *h, __
 		COUNT(h->c->failed, 1);
 }
 
-/* jemalloc's xallocx stays where it is and returns the size that the block has now. */
+/*
+ * jemalloc's xallocx stays where it is and returns the size that the block has
+ * now: the old one, says 5.3.0, when it has grown by less than it might have. So
+ * the block itself is asked, where it can be.
+ */
 MT_INLINE void account_in_situ(const struct mt_frame *f, const struct hit *h, __u64 size)
 {
 	if (f->old_size == MT_SIZE_UNKNOWN)
 		return;
 	if (by_request(h)) {
 		size = size >= f->request ? f->request : f->old_size;
-		put_block(h->c, f->ptr, size);
+		put_block(h->t, h->c, f->ptr, size);
+	} else {
+		size = usable_size(h, f->ptr);
 	}
-	if (size == f->old_size)
+	if (size == MT_SIZE_UNKNOWN || size == f->old_size)
 		return;
 	count_malloc(h->c, size);
 	count_free(h->c, f->old_size);

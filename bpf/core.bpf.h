@@ -224,6 +224,18 @@ MT_INLINE bool mt_core_entered_again(struct mt_frame *f, __u64 sp)
 }
 
 /*
+ * The same for a free of the block at ptr: where the jump goes through the linker
+ * a library may stand in between that calls on.
+ */
+MT_INLINE bool mt_core_freed_again(struct mt_frame *f, __u64 sp, __u64 ptr)
+{
+	if (!f || !f->again || sp > f->again || f->freed != ptr)
+		return false;
+	f->again = 0;
+	return true;
+}
+
+/*
  * A return with stack pointer sp, the return address popped (8 bytes). A plain
  * function that an operator new jumped to returns for it.
  */

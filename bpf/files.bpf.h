@@ -36,15 +36,22 @@ static long on_vma(struct task_struct *task, struct vm_area_struct *vma, struct 
 	return 0;
 }
 
+MT_INLINE void lose(const struct mt_target *t)
+{
+	struct mt_counters *c = counters_of(t);
+
+	if (c && (!(t->flags & MT_TARGET_BORROWED) || owner_lives(t)))
+		COUNT(c->map_full, 1);
+}
+
+/* NULL: there is no room, which is t's loss. */
 MT_INLINE struct mt_life *new_event(__u32 type, __u32 tgid, const struct mt_target *t)
 {
 	struct mt_life *l = bpf_ringbuf_reserve(&mt_life, sizeof(*l), 0);
-	struct mt_counters *c;
 
 	if (!l) {
-		c = counters_of(t);
-		if (c)
-			COUNT(c->map_full, 1);
+		COUNT(mt_life_lost, 1);
+		lose(t);
 		return NULL;
 	}
 	__builtin_memset(l, 0, sizeof(*l));
@@ -118,29 +125,28 @@ MT_INLINE int add_round(struct mt_hold *h)
 }
 
 /*
- * True if the current thread will wait. It may already be about to, for another
- * file: an exec brings two.
+ * The number of the file that the current thread will wait for, 0: it won't. It
+ * may already be about to, for another one: an exec brings two. The numbers go
+ * on, so that a file that was looked at too late is none that it waits for now.
  */
-MT_INLINE bool hold(__u32 tid)
+MT_INLINE __u32 hold(__u32 tid)
 {
 	struct mt_hold *first;
 	int r;
 
 	if (!mt_hold_ns || !bpf_ksym_exists(bpf_task_work_schedule_resume_impl))
-		return false;
+		return 0;
 	first = get_round(tid, 0);
 	if (!first)
-		return false;
+		return 0;
 	r = add_round(first);
-	if (r == -EBUSY)
-		first->need++;
-	if (r)
-		return r == -EBUSY;
-	first->need = 1;
-	bpf_map_delete_elem(&mt_released, &tid);
-	for (__u32 i = 1; i < MT_HOLD_ROUNDS; i++)
+	if (r && r != -EBUSY)
+		return 0;
+	if (!first->need++)
+		bpf_map_delete_elem(&mt_released, &tid);
+	for (__u32 i = 1; !r && i < MT_HOLD_ROUNDS; i++)
 		add_round(get_round(tid, i));
-	return true;
+	return first->need;
 }
 
 /* The current process has code at addr. */
@@ -150,7 +156,6 @@ MT_INLINE void look_at(struct mt_target *t, __u64 addr)
 	struct found found = {};
 	struct mt_life *l;
 	__u32 *id;
-	bool held;
 
 	/* fails while another thread maps something: user space looks at all mappings then */
 	if (!bpf_find_vma(bpf_get_current_task_btf(), addr, on_vma, &found, 0)) {
@@ -166,12 +171,11 @@ MT_INLINE void look_at(struct mt_target *t, __u64 addr)
 			return;
 		}
 	}
-	held = hold(tid);
 	l = new_event(MT_LIFE_FILE, tgid, t);
 	if (!l)
 		return;
 	l->tid = tid;
-	l->held = held;
+	l->held = hold(tid);
 	l->addr = addr;
 	l->key = found.key;
 	bpf_ringbuf_submit(l, 0);

@@ -73,6 +73,9 @@ struct {
 	__uint(max_entries, 1 << 16); /* 400 events; full is loss, and is counted */
 } mt_life SEC(".maps");
 
+/* Events that it had no room for: user space looks for itself then. */
+__u64 mt_life_lost = 0;
+
 /* Files that have been looked at: the id under mt_files, 0 if it has no allocator. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -84,7 +87,7 @@ struct {
 /* Threads that wait for a new file to be looked at, by the kernel's number. */
 struct mt_hold {
 	struct bpf_task_work work;
-	__u32 need; /* round 0: files that are to be looked at */
+	__u32 need; /* round 0: the number of the last file that is to be looked at */
 };
 
 struct {
@@ -94,7 +97,7 @@ struct {
 	__type(value, struct mt_hold);
 } mt_holds SEC(".maps");
 
-/* And how many files have been looked at for them since they began to. */
+/* And the number of the file that was looked at last for each of them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);

@@ -5,14 +5,6 @@
 
 #include "files.bpf.h"
 
-MT_INLINE void tell(__u32 type, __u32 tgid, const struct mt_target *t)
-{
-	struct mt_life *l = new_event(type, tgid, t);
-
-	if (l)
-		bpf_ringbuf_submit(l, 0);
-}
-
 /* One CPU's counters of a slot. */
 MT_INLINE struct mt_counters *counters_on(__u32 slot, __u32 cpu)
 {
@@ -65,9 +57,19 @@ static long copy_counters(__u32 cpu, struct fork *fork)
 	return 0;
 }
 
-/* A vfork child works on its parent's memory until it calls exec. */
-MT_INLINE bool give_slot(struct mt_target *t, const struct mt_target *parent,
-			 struct task_struct *child)
+/* Threads that may have worked on the heap while the current one had it copied. */
+MT_INLINE int other_threads(const struct mt_target *parent)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	int n = task->signal->live.counter - 1;
+
+	if (parent->flags & MT_TARGET_BORROWED) /* one of its parent's waits */
+		n += BPF_CORE_READ(task, real_parent, signal, live.counter) - 1;
+	return n;
+}
+
+/* Memory, and so a slot, of its own, with its parent's counts. False: none is left. */
+MT_INLINE bool give_slot(struct mt_target *t, const struct mt_target *parent)
 {
 	struct fork fork = {.from = parent->slot};
 	struct mt_counters *c;
@@ -77,17 +79,38 @@ MT_INLINE bool give_slot(struct mt_target *t, const struct mt_target *parent,
 		return false;
 	fork.to = t->slot;
 	bpf_loop(mt_cpus, copy_counters, &fork, 0);
-	others = bpf_get_current_task_btf()->signal->live.counter - 1;
+	others = other_threads(parent);
 	c = counters_of(t);
 	if (c && others > 0)
 		COUNT(c->inherited, others);
 	return true;
 }
 
-/* In the parent's context, before the child runs. */
+/* Enters a child. A vfork child works on its parent's memory until it calls exec. */
+MT_INLINE bool enter_child(__u32 tgid, struct mt_target *t, const struct mt_target *parent)
+{
+	const bool borrowed = t->flags & MT_TARGET_BORROWED;
+
+	if (!borrowed && !give_slot(t, parent)) {
+		lose(parent);
+		return false;
+	}
+	if (!bpf_map_update_elem(&mt_targets, &tgid, t, BPF_ANY))
+		return true;
+	if (!borrowed)
+		bpf_map_push_elem(&mt_free_slots, &t->slot, 0);
+	lose(parent);
+	return false;
+}
+
+/*
+ * In the parent's context, before the child runs. A child that user space could
+ * not be told of is not entered: nobody would take its slot back.
+ */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(mt_proc_fork, struct task_struct *parent, struct task_struct *child)
 {
+	struct mt_life *l = NULL;
 	struct mt_target *p, t;
 	__u32 tgid;
 
@@ -99,44 +122,56 @@ int BPF_PROG(mt_proc_fork, struct task_struct *parent, struct task_struct *child
 	tgid = tgid_of(child);
 	t = *p;
 	t.ptgid = current_tgid();
+	t.owner = p->flags & MT_TARGET_BORROWED ? p->owner : t.ptgid;
 	t.start = child->start_boottime;
 	t.flags = MT_TARGET_FOLLOW;
 	bpf_probe_read_kernel(t.comm, sizeof(t.comm), child->comm);
 	if (child->mm == parent->mm)
 		t.flags |= MT_TARGET_BORROWED;
-	else if (!give_slot(&t, p, child))
-		goto full;
-	if (bpf_map_update_elem(&mt_targets, &tgid, &t, BPF_ANY)) {
-		if (!(t.flags & MT_TARGET_BORROWED))
-			bpf_map_push_elem(&mt_free_slots, &t.slot, 0);
-		goto full;
+	else if (!(l = new_event(MT_LIFE_FORK, tgid, p)))
+		return 0;
+	if (enter_child(tgid, &t, p)) {
+		if (l) {
+			l->target = t;
+			bpf_ringbuf_submit(l, 0);
+		}
+	} else if (l) {
+		bpf_ringbuf_discard(l, 0);
 	}
-	if (!(t.flags & MT_TARGET_BORROWED))
-		tell(MT_LIFE_FORK, tgid, &t);
-	return 0;
-full:;
-	struct mt_counters *c = counters_of(p);
-
-	if (c)
-		COUNT(c->map_full, 1);
 	return 0;
 }
 
-/* A vfork child has memory of its own from its exec on. False: no slot is left for it. */
-MT_INLINE bool return_slot(struct mt_target *t, __u32 tgid)
+/*
+ * A vfork child has memory of its own from its exec on. False: no slot is left
+ * for it, or no room to tell user space that it has one.
+ */
+MT_INLINE bool return_slot(struct mt_target *t, bool told)
 {
-	struct mt_counters *c = counters_of(t);
 	__u32 slot;
 
-	if (!bpf_map_pop_elem(&mt_free_slots, &slot)) {
-		t->slot = slot;
-		t->flags &= ~MT_TARGET_BORROWED;
-		return true;
+	if (!told || bpf_map_pop_elem(&mt_free_slots, &slot)) {
+		if (told)
+			lose(t);
+		return false;
 	}
-	if (c)
-		COUNT(c->map_full, 1);
-	bpf_map_delete_elem(&mt_targets, &tgid);
-	return false;
+	t->slot = slot;
+	t->flags &= ~MT_TARGET_BORROWED;
+	return true;
+}
+
+/* Its counts are 0, and nothing is known of it. */
+MT_INLINE void begin_image(struct mt_target *t, bool moved)
+{
+	__u32 slot = t->slot;
+
+	t->execs++;
+	t->moved += moved;
+	t->brk = 0;
+	t->mapped = 0;
+	__builtin_memset(t->files, 0, sizeof(t->files));
+	bpf_get_current_comm(t->comm, sizeof(t->comm));
+	if (mt_cpus)
+		bpf_loop(mt_cpus, zero_counters, &slot, 0);
 }
 
 /*
@@ -147,23 +182,28 @@ MT_INLINE bool return_slot(struct mt_target *t, __u32 tgid)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(mt_proc_exec, struct task_struct *p, int old_pid)
 {
-	struct mt_target *t = current_target();
+	struct mt_target *t = find_target();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(p);
-	__u32 tgid = current_tgid(), slot;
-	bool moved = old_pid != p->pid;
+	__u32 tgid = current_tgid();
+	const bool moved = old_pid != p->pid;
+	struct mt_life *l;
 
-	if (!t || ((t->flags & MT_TARGET_BORROWED) && !return_slot(t, tgid)))
+	if (!t)
 		return 0;
-	t->execs++;
-	t->moved += moved;
-	t->brk = 0;
-	t->mapped = 0;
-	__builtin_memset(t->files, 0, sizeof(t->files));
-	bpf_get_current_comm(t->comm, sizeof(t->comm));
-	slot = t->slot;
-	if (mt_cpus)
-		bpf_loop(mt_cpus, zero_counters, &slot, 0);
-	tell(moved ? MT_LIFE_EXEC_MOVED : MT_LIFE_EXEC, tgid, t);
+	l = new_event(moved ? MT_LIFE_EXEC_MOVED : MT_LIFE_EXEC, tgid, t);
+	if ((t->flags & MT_TARGET_BORROWED) && !return_slot(t, l != NULL)) {
+		bpf_map_delete_elem(&mt_targets, &tgid);
+		if (l)
+			bpf_ringbuf_discard(l, 0);
+		return 0;
+	}
+	begin_image(t, moved);
+	if (l) {
+		l->target = *t;
+		bpf_ringbuf_submit(l, 0);
+	} else {
+		lose(t); /* once more: it had been counted on the image that is gone */
+	}
 	look_at(t, p->mm->start_code);
 	look_at(t, regs->ip);
 	return 0;
@@ -226,12 +266,13 @@ MT_INLINE void end_target(struct mt_target *t)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(mt_proc_exit, struct task_struct *p)
 {
-	struct mt_target *t = current_target();
+	struct mt_target *t = find_target();
 	struct mm_struct *mm = p->mm;
 
 	if (!t)
 		return 0;
-	close_frame(t);
+	if (!(t->flags & MT_TARGET_BORROWED) || owner_lives(t))
+		close_frame(t);
 	if (mm)
 		keep_sizes(t, mm);
 	if (!p->signal->live.counter)

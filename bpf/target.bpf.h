@@ -36,13 +36,31 @@ MT_INLINE __u32 current_tgid(void)
 	return tgid_of(bpf_get_current_task_btf());
 }
 
-/* The current process if it is counted, else NULL. */
-MT_INLINE struct mt_target *current_target(void)
+/* The current process if it is a target, else NULL. */
+MT_INLINE struct mt_target *find_target(void)
 {
 	__u32 tgid = current_tgid();
 	struct mt_target *t = bpf_map_lookup_elem(&mt_targets, &tgid);
 
 	if (!t || (t->flags & MT_TARGET_EXITED))
+		return NULL;
+	return t;
+}
+
+/* Its parent may be killed while it waits: then the slot may be another's. */
+MT_INLINE bool owner_lives(const struct mt_target *t)
+{
+	const struct mt_target *o = bpf_map_lookup_elem(&mt_targets, &t->owner);
+
+	return o && !(o->flags & MT_TARGET_EXITED) && o->slot == t->slot;
+}
+
+/* The current process if it is counted, else NULL. */
+MT_INLINE struct mt_target *current_target(void)
+{
+	struct mt_target *t = find_target();
+
+	if (t && (t->flags & MT_TARGET_BORROWED) && !owner_lives(t))
 		return NULL;
 	return t;
 }

@@ -25,10 +25,13 @@ unit: $(UNIT_BIN) ## build and run the unit tests
 
 # Targets: the programs that the integration tests trace, and the preload that
 # counts beside memtrace. Never sanitized: they must allocate as others do.
-TARGET_SRC  := $(filter-out %/mtcount.c %/bare.c,$(wildcard tests/targets/*.c))
+TARGET_SRC  := $(filter-out %/mtcount.c %/bare.c %/fakealloc.c,$(wildcard tests/targets/*.c))
 TARGET_DIR  := $(BUILD)/tests/targets
-TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(TARGET_DIR)/throw \
-               $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/bare32 \
+TCMALLOC_BIN := $(addprefix $(TARGET_DIR)/alloc_mix-tcmalloc-,static linked)
+CXX_BIN     := $(addprefix $(TARGET_DIR)/,throw operators leave_new)
+TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(CXX_BIN) $(TCMALLOC_BIN) \
+               $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/libfakealloc.so \
+               $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/bare32 \
                $(TARGET_DIR)/bare64 $(TARGET_DIR)/census_mix-static $(TARGET_DIR)/census_mix-stripped \
                $(TARGET_DIR)/census_threads-static $(TARGET_DIR)/jemalloc_mix-linked \
                $(TARGET_DIR)/jemalloc_mix-prefixed
@@ -46,12 +49,14 @@ $(TARGET_DIR):
 $(TARGET_DIR)/%: tests/targets/%.c
 	$(CC) $(TARGET_CFLAGS) -o $@ $< $(TARGET_LIBS)
 
-$(TARGET_DIR)/throw: tests/targets/throw.cc
+$(CXX_BIN): $(TARGET_DIR)/%: tests/targets/%.cc
 	$(CXX) -std=gnu++17 -Wall -Wextra -Werror $(TARGET_FLAGS) -o $@ $<
 
+MTCOUNT_FLAGS := -fPIC -shared -fvisibility=hidden -Wl,-z,defs
 $(TARGET_DIR)/libmtcount.so: tests/targets/mtcount.c
-	$(CC) $(TARGET_CFLAGS) -fPIC -shared -fvisibility=hidden -Wl,-z,defs -o $@ $< \
-	    -Wl,--no-as-needed -l:libdl.so.2
+	$(CC) $(TARGET_CFLAGS) $(MTCOUNT_FLAGS) -o $@ $< -Wl,--no-as-needed -l:libdl.so.2
+$(TARGET_DIR)/libfakealloc.so: tests/targets/fakealloc.c
+	$(CC) $(TARGET_CFLAGS) -fPIC -shared -o $@ $<
 
 # They start themselves, and run under older C libraries, too, where threads are a library.
 CENSUS_BIN := $(addprefix $(TARGET_DIR)/census_,mix threads hot)
@@ -81,6 +86,14 @@ $(TARGET_DIR)/libjemalloc-prefixed.a: | $(TARGET_DIR)
 	objcopy --redefine-syms=$@.syms $(JEMALLOC_A) $@
 $(TARGET_DIR)/jemalloc_mix-prefixed: tests/targets/jemalloc_mix.c $(TARGET_DIR)/libjemalloc-prefixed.a
 	$(CC) $(TARGET_CFLAGS) -DPREFIX -o $@ $^ $(JEMALLOC_LD)
+
+# tcmalloc in the executable: static at a fixed address, or beside libraries.
+$(TARGET_DIR)/alloc_mix-tcmalloc-static: TCMALLOC_HOW = -static -no-pie
+$(TARGET_DIR)/alloc_mix-tcmalloc-linked: TCMALLOC_HOW = -pie -fPIE
+$(TCMALLOC_BIN): tests/targets/alloc_mix.c tests/targets/mtcount.c
+	$(CC) $(filter-out -MF $@.d,$(filter-out -M%,$(TARGET_CFLAGS))) -DMTCOUNT_WRAP \
+	    $(TCMALLOC_HOW) $(WRAPPED:%=-Wl$(comma)--wrap=%) -o $@ $^ \
+	    -l:libtcmalloc_minimal.a -lstdc++ -lm
 
 # Static and without symbols: nothing to probe.
 $(TARGET_DIR)/quick-static: tests/targets/quick.c

@@ -147,6 +147,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	__u64 start_boottime;
 	char comm[16];
+	struct task_struct *real_parent;
 	struct signal_struct *signal;
 };
 

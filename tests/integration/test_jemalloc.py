@@ -2,11 +2,14 @@
 """jemalloc: Debian's releases of it, its own functions, linked in, and programs
 that run on it, to the last block and byte."""
 
+import glob
+import json
 import os
 
 from census import LIBCS, SUITES, asleep, own_suite, read, settled, with_library
 from harness import (PRELOAD, PYTHON, Failure, Skip, Target, Truth, attach, case, cases, check,
-                     compare, count_env, equal, final, need, target, tmp)
+                     compare, count_env, equal, final, launch_counted, memtrace, need, run,
+                     target, tmp)
 from test_census_programs import Redis
 
 OWN = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
@@ -156,3 +159,38 @@ def configured(conf):
     t = Target(target("jemalloc_mix"), 8, 5000, env={**count_env(counts), "MALLOC_CONF": conf})
     rounds(t, counts, n=2)
     equal(t.finish(), 0, "the target's exit status")
+
+
+@cases(mix=["alloc_mix", 8, 5000], churn=["thread_churn", 1000])
+def launched(argv):
+    """From the first instruction; threads that end give their caches back uncounted."""
+    lib = library(own_suite())
+    snap, _ = launch_counted([target(argv[0]), *argv[1:]],
+                             env={"LD_PRELOAD": f"{PRELOAD} {lib}", "WITHOUT_GNU": "1"})
+    check("jemalloc" in snap["allocator"], f"allocator: {snap['allocator']}")
+
+
+@case
+def prefixed():
+    """Behind another prefix, as Rust and redis have it, beside the libc's: both count."""
+    counts = tmp("counts")
+    t = Target(target("jemalloc_mix-prefixed"), 8, 8000, env=count_env(counts))
+    snap = rounds(t, counts)
+    equal(sorted(a.split()[0] for a in snap["allocator"].split(", ")), ["glibc", "jemalloc"],
+          "the allocators")
+
+
+@case
+def thrown():
+    """bad_alloc thrown and caught; what a new_handler allocates within operator new
+    is counted or said to be lost."""
+    out = tmp("out.json")
+    rc, text, err = memtrace("-f", "json", "-i", "1h", "-o", out, "--", "env",
+                             f"LD_PRELOAD={library(own_suite())}", target("throw"))
+    equal((rc, text.strip()), (0, "ok"), f"status and what the program printed ({err})")
+    with open(out) as f:
+        snap = json.loads(f.readlines()[-1])
+    m = snap["memstats"]
+    # All it makes it frees, but three blocks of its start.
+    check(0 <= m["Frees"] + 3 - m["Mallocs"] <= snap["loss"]["lost"],
+          f"{m['Mallocs']} mallocs, {m['Frees']} frees, {snap['loss']['lost']} lost")

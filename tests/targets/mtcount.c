@@ -4,11 +4,15 @@
  * preload that forwards every allocation function to the next definition and
  * counts, by malloc_usable_size, what design.md section 2 says counts.
  *
+ * The C++ operators count where they are the allocator's own; the C++ library's
+ * call malloc, which counts. An exception that is made, be it by an operator new
+ * that gives up, is the program's: its block counts.
+ *
  * It imports neither mmap nor sbrk and issues no system call of its own, so
  * that whoever looks for the owner of the blocks sees a wrapper.
  *
- * MTCOUNT_FORK set: a child of fork has a count of its own, which starts as its
- * parent's was, in MTCOUNT_FILE.PID.
+ * MTCOUNT_FORK set: a child has a count of its own in MTCOUNT_FILE.PID. It starts
+ * as its parent's was, and anew when it executes a program.
  *
  * It loads under any glibc from 2.31. With MTCOUNT_WRAP it is part of a static
  * program that is linked with --wrap for each of these functions.
@@ -51,6 +55,7 @@ DECLARE(pvalloc);
 #define find(name) dlsym(RTLD_NEXT, #name)
 /* The oldest version of the name, which is in every glibc. */
 __asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
+__asm__(".symver dladdr, dladdr@GLIBC_2.2.5");
 #endif
 
 typedef void *(*mmap_fn)(void *, size_t, int, int, int, off_t);
@@ -102,57 +107,102 @@ static bool is_early(const void *p)
 	return (const char *)p >= early && (const char *)p < early + sizeof(early);
 }
 
-/* The counts restart when the owner executes another program; others have none. */
-static void adopt(struct mtcount *m)
+/* The counts restart when the owner executes another program; others have none here. */
+static bool adopt(struct mtcount *m)
 {
 	uint32_t images = m->images;
 
 	if (m->magic == MTCOUNT_MAGIC && m->owner != (uint32_t)getpid())
-		return;
+		return false;
 	memset(m, 0, sizeof(*m));
 	m->images = images + 1;
 	m->owner = (uint32_t)getpid();
 	__atomic_store_n(&m->magic, MTCOUNT_MAGIC, __ATOMIC_RELEASE);
 	shared = m;
+	return true;
 }
 
-static void open_counts(const char *path)
+/* False: they are another process's. */
+static bool open_counts(const char *path)
 {
 	mmap_fn map = (mmap_fn)find(mmap);
+	bool ours = true;
 	void *m;
 	int fd;
 
 	if (!path || !map)
-		return;
+		return true;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	if (fd < 0)
-		return;
+		return true;
 	if (ftruncate(fd, sizeof(struct mtcount)) == 0) {
 		m = map(NULL, sizeof(struct mtcount), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (m != MAP_FAILED)
-			adopt(m);
+			ours = adopt(m);
 	}
 	close(fd);
+	return ours;
 }
 
 static struct mtcount at_fork;
+static pid_t forking;  /* its parent may have ended when the child runs */
 static char file[512]; /* programs replace their environment */
+
+static void open_own(void)
+{
+	char own[sizeof(file) + 16];
+
+	snprintf(own, sizeof(own), "%s.%d", file, (int)getpid());
+	open_counts(own);
+}
 
 static void before_fork(void)
 {
 	at_fork = *shared;
+	forking = getpid();
 }
 
 static void in_child(void)
 {
-	char own[sizeof(file) + 16];
-
-	if (at_fork.owner != (uint32_t)getppid())
+	if (at_fork.owner != (uint32_t)forking)
 		return;
-	snprintf(own, sizeof(own), "%s.%d", file, (int)getpid());
-	open_counts(own);
+	open_own();
 	memcpy(shared->cls, at_fork.cls, sizeof(at_fork.cls));
 }
+
+/* The first process has MTCOUNT_FILE, what comes of it files of its own. */
+static void open_first(const char *path)
+{
+	bool ours = open_counts(path);
+
+	if (!path || !getenv("MTCOUNT_FORK"))
+		return;
+	snprintf(file, sizeof(file), "%s", path);
+	if (!ours)
+		open_own();
+	if (shared != &sink)
+		pthread_atfork(before_fork, NULL, in_child);
+}
+
+#ifndef MTCOUNT_WRAP
+static size_t (*tcmalloc_size)(const void *, const void *);
+
+static size_t usable_of_tcmalloc(void *p)
+{
+	return tcmalloc_size(NULL, p);
+}
+
+/*
+ * tcmalloc's malloc_usable_size asks an object, which the first call makes, by
+ * operator new, and which says 0 until it is ready. This is what it asks.
+ */
+static void find_usable_of_tcmalloc(void)
+{
+	tcmalloc_size = find(_ZN22TCMallocImplementation16GetAllocatedSizeEPKv);
+	if (tcmalloc_size && !find(_ZN25DebugMallocImplementation16GetAllocatedSizeEPKv))
+		next.usable = usable_of_tcmalloc;
+}
+#endif
 
 /* The first call comes from the loader or a constructor: one thread. */
 static void start(void)
@@ -171,11 +221,10 @@ static void start(void)
 	next.valloc = find(valloc);
 	next.pvalloc = find(pvalloc);
 	next.usable = find(malloc_usable_size);
-	open_counts(getenv("MTCOUNT_FILE"));
-	if (shared != &sink && getenv("MTCOUNT_FORK")) {
-		snprintf(file, sizeof(file), "%s", getenv("MTCOUNT_FILE"));
-		pthread_atfork(before_fork, NULL, in_child);
-	}
+#ifndef MTCOUNT_WRAP
+	find_usable_of_tcmalloc();
+#endif
+	open_first(getenv("MTCOUNT_FILE"));
 	resolving = false;
 	ready = true;
 }
@@ -231,16 +280,19 @@ static bool enter(void)
 	return false;
 }
 
-/* After an allocation function: leaves, and counts when outermost. */
+/*
+ * After an allocation function: counts when outermost, and leaves then only: to
+ * ask for a block's size may take one (tcmalloc's first time).
+ */
 static void *leave(bool outer, void *p)
 {
 	int saved = errno;
 
-	depth--;
 	if (outer && p)
 		count_malloc(next.usable(p));
 	else if (outer)
 		add(&counts()->failed, 1);
+	depth--;
 	errno = saved;
 	return p;
 }
@@ -284,9 +336,10 @@ static void *settle(bool outer, void *old, size_t old_size, void *q, bool asked)
 	int saved = errno;
 	size_t size;
 
-	depth--;
-	if (!outer)
+	if (!outer) {
+		depth--;
 		return q;
+	}
 	if (!q) {
 		if (asked)
 			add(&counts()->failed, 1);
@@ -300,6 +353,7 @@ static void *settle(bool outer, void *old, size_t old_size, void *q, bool asked)
 			count_malloc(size);
 		}
 	}
+	depth--;
 	errno = saved;
 	return q;
 }
@@ -388,6 +442,128 @@ EXPORT void mtcount_note(size_t freed, size_t malloced)
 	if (!freed && !malloced)
 		add(&counts()->failed, 1);
 }
+
+#ifndef MTCOUNT_WRAP
+typedef void *(*new_fn)(size_t, uintptr_t, uintptr_t);
+typedef void (*delete_fn)(void *, uintptr_t, uintptr_t);
+
+/* Found at the first call: the C++ library may come late. */
+static void *resolve(void **slot, const char *name)
+{
+	void *fn = __atomic_load_n(slot, __ATOMIC_RELAXED);
+
+	if (!fn) {
+		fn = dlsym(RTLD_NEXT, name);
+		if (!fn)
+			abort();
+		__atomic_store_n(slot, fn, __ATOMIC_RELAXED);
+	}
+	return fn;
+}
+
+/* True if the function is in the file that malloc is in. */
+static bool is_allocators(void *fn)
+{
+	Dl_info a, b;
+
+	start();
+	return dladdr(fn, &a) && dladdr((void *)next.malloc, &b) && a.dli_fbase == b.dli_fbase;
+}
+
+static void *forward_new(void **slot, const char *name, size_t n, uintptr_t a, uintptr_t b)
+{
+	new_fn fn = (new_fn)resolve(slot, name);
+	const unsigned int inside = depth + 1;
+	bool outer;
+	void *p;
+
+	if (!is_allocators((void *)fn))
+		return fn(n, a, b);
+	outer = enter();
+	p = fn(n, a, b);
+	depth = inside; /* an exception may have been thrown and caught in there */
+	return leave(outer, p);
+}
+
+static void forward_delete(void **slot, const char *name, void *p, uintptr_t a, uintptr_t b)
+{
+	delete_fn fn = (delete_fn)resolve(slot, name);
+
+	if (is_early(p))
+		return;
+	if (!is_allocators((void *)fn)) {
+		fn(p, a, b);
+		return;
+	}
+	if (enter() && p)
+		count_free(next.usable(p));
+	fn(p, a, b);
+	depth--;
+}
+
+/* All forms: what a form does not take is passed on and ignored. */
+#define NEW(f)                                                                                     \
+	void *f(size_t n, uintptr_t a, uintptr_t b);                                               \
+	EXPORT void *f(size_t n, uintptr_t a, uintptr_t b)                                         \
+	{                                                                                          \
+		static void *slot;                                                                 \
+		return forward_new(&slot, #f, n, a, b);                                            \
+	}
+#define DELETE(f)                                                                                  \
+	void f(void *p, uintptr_t a, uintptr_t b);                                                 \
+	EXPORT void f(void *p, uintptr_t a, uintptr_t b)                                           \
+	{                                                                                          \
+		static void *slot;                                                                 \
+		forward_delete(&slot, #f, p, a, b);                                                \
+	}
+
+NEW(_Znwm)
+NEW(_Znam)
+NEW(_ZnwmRKSt9nothrow_t)
+NEW(_ZnamRKSt9nothrow_t)
+NEW(_ZnwmSt11align_val_t)
+NEW(_ZnamSt11align_val_t)
+NEW(_ZnwmSt11align_val_tRKSt9nothrow_t)
+NEW(_ZnamSt11align_val_tRKSt9nothrow_t)
+DELETE(_ZdlPv)
+DELETE(_ZdaPv)
+DELETE(_ZdlPvm)
+DELETE(_ZdaPvm)
+DELETE(_ZdlPvRKSt9nothrow_t)
+DELETE(_ZdaPvRKSt9nothrow_t)
+DELETE(_ZdlPvSt11align_val_t)
+DELETE(_ZdaPvSt11align_val_t)
+DELETE(_ZdlPvmSt11align_val_t)
+DELETE(_ZdaPvmSt11align_val_t)
+DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t)
+DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t)
+
+/* Whatever it is thrown out of is left by it: nothing of this thread is open any more. */
+void *__cxa_allocate_exception(size_t n);
+EXPORT void *__cxa_allocate_exception(size_t n)
+{
+	static void *slot;
+
+	depth = 0;
+	return ((void *(*)(size_t))resolve(&slot, "__cxa_allocate_exception"))(n);
+}
+
+/* tcmalloc's own names, by which it tries itself when it is loaded. */
+void *tc_malloc(size_t n);
+EXPORT void *tc_malloc(size_t n)
+{
+	static void *slot;
+	bool outer = enter();
+
+	return leave(outer, ((void *(*)(size_t))resolve(&slot, "tc_malloc"))(n));
+}
+
+void tc_free(void *p);
+EXPORT void tc_free(void *p)
+{
+	free(p);
+}
+#endif
 
 __attribute__((constructor)) static void load(void)
 {

@@ -57,6 +57,7 @@ extern const struct mt_allocator mt_alloc_jemalloc;
 extern const struct mt_allocator mt_alloc_mimalloc;
 extern const struct mt_allocator mt_alloc_mimalloc_requested; /* of unknown block sizes */
 extern const struct mt_allocator mt_alloc_musl;
+extern const struct mt_allocator mt_alloc_tcmalloc;
 extern const struct mt_allocator mt_alloc_generic;
 extern const struct mt_allocator *const mt_allocators[]; /* NULL-terminated */
 

@@ -193,7 +193,7 @@ static bool may_have_allocator(const struct mt_elf *elf)
 int mt_alloc_inspect_file(pid_t pid, const struct mt_mapping *map, struct mt_alloc_found **ret)
 {
 	MT_CLEANUP(mt_alloc_file_close) struct mt_alloc_file f = {.map = map};
-	int r = mt_alloc_file_open(mt_proc_live(pid), &f);
+	int r = map->path[0] == '/' ? mt_alloc_file_open(mt_proc_live(pid), &f) : -ENOEXEC;
 
 	if (r == -ENOEXEC) /* code that a runtime maps from a file of its own */
 		return -ENOENT;

@@ -190,7 +190,7 @@ static void frame(struct mt_probe *probe)
 		probe->kind = MT_KIND_ALLOC_N;
 }
 
-/* Follows one function. False: it cannot be counted, and what was added for it is undone. */
+/* Follows one function. *ok false: it cannot be counted, and what was added for it is undone. */
 static int follow(struct mt_plan *plan, size_t i, bool *ok)
 {
 	struct mt_alloc_found *found = plan->found;
@@ -200,7 +200,7 @@ static int follow(struct mt_plan *plan, size_t i, bool *ok)
 		.of = i,
 		.is_new = mt_core_exits(found->probes[i].kind),
 	};
-	int r = mt_place_walk(&plan->rq[i], NULL, 0, on_flow, &f);
+	int r = mt_place_walk(&plan->rq[i], NULL, 0, on_flow, &f, &plan->budget);
 
 	if (r == -E2BIG)
 		f.why = "its code goes too far to be followed";
@@ -278,7 +278,7 @@ static int find_throws(struct mt_plan *plan)
 	for (size_t i = 0; i <= THROWS; i++)
 		if (!mt_elf_find_func(plan->elf, i < THROWS ? noreturn[i] : MAKES_EXCEPTION, &sym))
 			t.addrs[i] = sym.addr;
-	r = mt_place_walk(&plan->rq[0], entries, n, on_throw, &t);
+	r = mt_place_walk(&plan->rq[0], entries, n, on_throw, &t, &plan->budget);
 	return r == -E2BIG ? 0 : r;
 }
 

@@ -11,6 +11,8 @@
 
 /* A malloc object is far smaller; a larger range would swallow callers. */
 #define TEXT_RANGE_MAX (256u << 10)
+/* Honest allocators take 20,000. */
+#define WALKED_MAX 100000u
 
 /* Names that any allocator may have. */
 static const char *const common_names[] = {
@@ -387,7 +389,7 @@ static int inspect_as(const struct mt_elf *elf, const struct mt_allocator *alloc
 {
 	bool forward[MT_PROBES_MAX];
 	__attribute__((cleanup(plan_fini))) struct mt_plan plan = {
-		.elf = elf, .kernel = kernel, .found = found};
+		.elf = elf, .kernel = kernel, .found = found, .budget = WALKED_MAX};
 	int r = list_starts(&plan);
 
 	found->allocator = allocator;

@@ -132,7 +132,8 @@ static bool is_sound(const struct mt_elf *elf, const struct mt_jemalloc_refs *re
 
 	return head >= HEAD_MIN && head <= HEAD_MAX && refs->root % 8 == 0 &&
 	       mt_elf_in_bss(elf, refs->tree, head + (8ull << refs->bits)) &&
-	       refs->table % 8 == 0 && mt_elf_in_bss(elf, refs->table, MT_JEMALLOC_CLASSES * 8ull) &&
+	       refs->table % 8 == 0 &&
+	       mt_elf_in_bss(elf, refs->table, MT_JEMALLOC_CLASSES * 8ull) &&
 	       (!refs->pad || (refs->pad % 8 == 0 && mt_elf_in_bss(elf, refs->pad, 8)));
 }
 

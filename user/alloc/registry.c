@@ -10,6 +10,7 @@ const struct mt_allocator *const mt_allocators[] = {
 	&mt_alloc_musl,
 	&mt_alloc_glibc,
 	&mt_alloc_jemalloc,
+	&mt_alloc_tcmalloc,
 	&mt_alloc_generic, /* the last one */
 	NULL,
 };

@@ -35,7 +35,7 @@ struct config {
 	uint64_t interval_ns, count, duration_ns;
 	const char *format, *output, *color;
 	enum mt_unit unit;
-	uint64_t max_stop_ns;
+	uint64_t max_stop_ns, max_blocks;
 	bool no_census, audit, strict, quiet, verbose, help, version;
 };
 
@@ -71,6 +71,8 @@ static const struct mt_opt options[] = {
 	 "do not read the heap that existed before the attach: levels count from the attach"},
 	{0, "max-stop", MT_OPT_DURATION, "DURATION", AT(max_stop_ns), NULL,
 	 "the longest that a census may hold the target; default 250ms"},
+	{0, "max-blocks", MT_OPT_U64, "N", AT(max_blocks), NULL,
+	 "live blocks to remember of allocators whose block sizes are unknown; default 1048576"},
 	{0, "audit", MT_OPT_FLAG, NULL, AT(audit), NULL,
 	 "take a second census at the end, and at each SIGUSR1, and report how far the counted "
 	 "level is from it; exit 3 if it is"},
@@ -385,6 +387,7 @@ static int run_trace(struct trace *t, char **command)
 		.follow = (command && !t->cfg.no_follow) || t->cfg.follow,
 		.no_census = t->cfg.no_census,
 		.max_stop_ns = t->cfg.max_stop_ns,
+		.max_blocks = t->cfg.max_blocks,
 	};
 	if (t->opts.follow || t->opts.all)
 		t->opts.max_targets = 0; /* as many as there is room for */

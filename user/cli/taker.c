@@ -114,18 +114,50 @@ int mt_take(struct mt_taker *t, bool final, bool audit)
 	return r;
 }
 
+struct ended {
+	uint64_t ns;
+	size_t i; /* which target */
+};
+
+static int by_time(const void *a, const void *b)
+{
+	const struct ended *x = a, *y = b;
+
+	if (x->ns != y->ns)
+		return x->ns < y->ns ? -1 : 1;
+	return (x->i > y->i) - (x->i < y->i);
+}
+
+/* Those that have ended, in the order in which they did. 0 or -ENOMEM. */
+static int list_ended(const struct mt_taker *t, size_t all, struct ended **ret, size_t *n)
+{
+	struct ended *v = calloc(all + 1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	*n = 0;
+	for (size_t i = 0; i < all; i++)
+		if (mt_session_ended(t->session, i))
+			v[(*n)++] = (struct ended){mt_session_ended(t->session, i), i};
+	qsort(v, *n, sizeof(*v), by_time);
+	*ret = v;
+	return 0;
+}
+
 int mt_take_ended(struct mt_taker *t)
 {
 	_cleanup_moment_ struct moment m = {0};
-	size_t all = mt_session_count(t->session);
+	_cleanup_free_ struct ended *v = NULL;
+	size_t all = mt_session_count(t->session), n = 0;
 	int r;
 
 	if (t->format->document || all == mt_session_alive(t->session))
 		return 0;
 	r = moment_init(&m, all);
-	for (size_t i = 0; i < all && !r; i++)
-		if (mt_session_ended(t->session, i))
-			r = take_one(t, i, MT_VM_STATUS, true, false, &m);
+	if (!r)
+		r = list_ended(t, all, &v, &n);
+	for (size_t k = 0; k < n && !r; k++)
+		r = take_one(t, v[k].i, MT_VM_STATUS, true, false, &m);
 	if (!r && m.n)
 		r = put(t, t->out, &m);
 	mt_session_forget_ended(t->session);

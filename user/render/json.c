@@ -119,6 +119,7 @@ static void write_loss(struct mt_json *j, const struct mt_flows *f)
 	mt_json_u64(j, "unreturned", f->unreturned);
 	mt_json_u64(j, "unknown_free", f->unknown_free);
 	mt_json_u64(j, "failed_storage", f->failed_storage);
+	mt_json_u64(j, "inherited", f->inherited);
 	mt_json_u64(j, "untraced", f->untraced);
 	mt_json_u64(j, "lost", mt_flows_lost(f));
 	mt_json_u64(j, "failed", f->failed);

@@ -204,12 +204,13 @@ static void write_losses(struct mt_writer *w, const struct mt_snapshot *s,
 		uint64_t v;
 		const char *what;
 	} rows[] = {
-		{"lost", mt_flows_lost(f), "sum of the six below; 0: exact"},
+		{"lost", mt_flows_lost(f), "sum of the seven below; 0: exact"},
 		{"failed_reads", f->failed_reads, "block headers that could not be read"},
 		{"map_full", f->map_full, "no room left in a map"},
 		{"failed_storage", f->failed_storage, "no room for a thread's frame"},
 		{"unreturned", f->unreturned, "entries whose return never came"},
 		{"unknown_free", f->unknown_free, "frees of unknown blocks"},
+		{"inherited", f->inherited, "threads that ran on at its fork"},
 		{"untraced", f->untraced,
 		 s->processes ? "processes with an image not to be traced"
 			      : "1: runs an image that could not be traced"},

@@ -48,11 +48,19 @@ static void say_excluded(pid_t pid, const char *comm, const char *why)
 	mt_info("not traced: pid %d (%s): %s", pid, w.len ? w.buf : "?", why);
 }
 
+static int no_room(struct mt_session *s, pid_t pid)
+{
+	if (!s->crowded)
+		mt_warn("more than %zu processes: pid %d and others are not traced",
+			s->opts.max_targets, pid);
+	s->crowded = true;
+	return 0;
+}
+
 /* 1: entered; 0: not. */
 static int enter(struct mt_session *s, pid_t pid, bool first)
 {
 	MT_CLEANUP(mt_tracee_free) struct mt_tracee *t = NULL;
-	struct mt_tracee *adopted;
 	struct mt_proc_status st;
 	const char *why;
 	int r;
@@ -73,14 +81,17 @@ static int enter(struct mt_session *s, pid_t pid, bool first)
 	t->wants_census = !s->opts.no_census;
 	if (mt_tracee_describe(t))
 		return 0;
-	r = mt_slots_take(&s->slots, &t->slot);
-	if (r)
-		return mt_err_r(r, "no room for more processes: pid %d", pid);
-	adopted = t;
-	r = mt_tracee_adopt(s, &t);
+	if (mt_slots_take(&s->slots, &t->slot))
+		return no_room(s, pid);
+	r = mt_tracee_enter(s, t);
 	if (!r)
-		r = mt_tracee_enter(s, adopted);
-	return r ? r : 1;
+		r = mt_tracee_adopt(s, &t);
+	if (!r)
+		return 1;
+	mt_slots_put(&s->slots, t->slot);
+	if (r == -EEXIST) /* forked meanwhile, which is yet to be read */
+		return 0;
+	return r == -E2BIG ? no_room(s, pid) : r;
 }
 
 /* One pass over /proc; how many were entered, or -errno. */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "session/internal.h"
 
@@ -18,18 +19,21 @@ struct moment {
 	struct mt_session *s;
 	struct mt_tracee *t;
 	struct mt_flows flows; /* as counted up to then */
+	uint64_t ns;           /* CLOCK_MONOTONIC */
 };
 
 static int begin_counting(void *ctx)
 {
 	struct moment *m = ctx;
 
+	m->ns = mt_clock_ns(CLOCK_MONOTONIC);
 	return mt_read_raw(m->s, m->t, &m->flows);
 }
 
 static void take_levels(struct mt_tracee *t, const struct moment *m)
 {
 	t->base = m->flows;
+	t->base_ns = m->ns;
 	memcpy(t->levels, t->census.heap.cls, sizeof(t->levels));
 	t->since = MT_SINCE_CENSUS;
 }
@@ -69,6 +73,14 @@ int mt_census_begin(struct mt_session *s, struct mt_tracee *t)
 	return 0;
 }
 
+void mt_census_want(struct mt_session *s, struct mt_tracee *t)
+{
+	if (s->opts.no_census)
+		return;
+	t->wants_census = true;
+	mt_life_arm(s, 1);
+}
+
 void mt_census_settle(struct mt_tracee *t)
 {
 	struct mt_heap *h = &t->census.heap;
@@ -85,6 +97,7 @@ void mt_census_forget(struct mt_tracee *t)
 	mt_census_fini(&t->census);
 	memset(t->levels, 0, sizeof(t->levels));
 	memset(&t->base, 0, sizeof(t->base));
+	t->base_ns = 0;
 	t->audit.done = MT_BASELINE_NONE;
 }
 

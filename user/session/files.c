@@ -43,8 +43,10 @@ static int enter_file(struct mt_session *s, uint32_t id, const struct mt_alloc_f
 /* An id that no probe bears; 0 if all are taken. */
 static uint32_t new_id(struct mt_session *s)
 {
-	for (uint32_t tries = 1; tries < MT_FILES_MAX; tries++) {
-		s->last_file_id = s->last_file_id % (MT_FILES_MAX - 1) + 1;
+	const uint32_t max = bpf_map__max_entries(s->progs.skel->maps.mt_files);
+
+	for (uint32_t tries = 1; tries < max; tries++) {
+		s->last_file_id = s->last_file_id % (max - 1) + 1;
 		if (!mt_files_find(s, s->last_file_id))
 			return s->last_file_id;
 	}
@@ -81,11 +83,12 @@ static int add_one(struct mt_session *s, const struct mt_file_key *key,
 	if (!p.id)
 		return mt_err_r(-ENOSPC, "too many files with allocators");
 	p.found = *found;
-	r = attach(s, &p);
+	r = p.found->id.layout == MT_LAYOUT_REQUESTED ? mt_blocks_open(s) : 0;
+	if (!r)
+		r = attach(s, &p);
 	if (r)
 		return r;
-	*found = p.found->next;
-	p.found->next = NULL;
+	*found = TAKE_PTR(p.found->next);
 	*id = p.id;
 	s->probed[s->n_probed++] = p;
 	return 0;
@@ -96,12 +99,10 @@ static int add(struct mt_session *s, const struct mt_file_key *key, struct mt_al
 	       uint32_t *id)
 {
 	int r = add_one(s, key, found, id);
+	uint32_t other;
 
-	while (!r && *found) {
-		uint32_t other;
-
+	while (!r && *found)
 		r = add_one(s, key, found, &other);
-	}
 	return r;
 }
 
@@ -222,25 +223,18 @@ int mt_files_scan(struct mt_session *s, pid_t pid)
 	return first;
 }
 
-/* One file less that the thread waits for. */
-static void release(struct mt_session *s, uint32_t tid)
+void mt_files_release(struct mt_session *s, const struct mt_life *l)
 {
-	struct bpf_map *released = s->progs.skel->maps.mt_released;
-	uint32_t done = 0;
-
-	bpf_map__lookup_elem(released, &tid, sizeof(tid), &done, sizeof(done), 0);
-	done++;
-	bpf_map__update_elem(released, &tid, sizeof(tid), &done, sizeof(done), BPF_ANY);
+	if (l->type == MT_LIFE_FILE && l->held)
+		bpf_map__update_elem(s->progs.skel->maps.mt_released, &l->tid, sizeof(l->tid),
+				     &l->held, sizeof(l->held), BPF_ANY);
 }
 
 /* It was not held until its probes stood: what it did before has gone by. */
 static void came_late(struct mt_session *s, struct mt_tracee *t)
 {
 	t->since = MT_SINCE_ATTACH;
-	if (s->opts.no_census)
-		return;
-	t->wants_census = true;
-	mt_life_arm(s, 1);
+	mt_census_want(s, t);
 }
 
 void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct mt_life *l)
@@ -255,8 +249,7 @@ void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct m
 	if (t->learned != before &&
 	    (!l->held || mt_clock_ns(CLOCK_MONOTONIC) - l->time >= s->opts.max_stop_ns))
 		came_late(s, t);
-	if (l->held)
-		release(s, l->tid);
+	mt_files_release(s, l);
 }
 
 /* Takes the probes of those away that keep says so of. */

@@ -33,8 +33,6 @@ uint64_t mt_map_memory(int fd);
 /* log2 of the slots in a chunk of counters, for so many targets. */
 uint32_t mt_chunk_shift(size_t targets);
 
-#define MT_LINKS_MAX MT_PROBES_MAX
-
 /* What to attach; plain data, since it goes through a socket. */
 struct mt_links_plan {
 	char path[4160];
@@ -47,7 +45,7 @@ struct mt_links_plan {
 
 /* The probes of one file. */
 struct mt_links {
-	struct bpf_link *v[2 * MT_LINKS_MAX];
+	struct bpf_link **v; /* owned */
 	size_t n;
 };
 
@@ -120,6 +118,7 @@ struct mt_tracee {
 	 * zero. It and the levels are of the image after so many execs.
 	 */
 	struct mt_flows base;
+	uint64_t base_ns; /* CLOCK_MONOTONIC when it was taken; 0: there is none */
 	uint64_t execs;
 	struct mt_heap_class levels[MT_CLASSES]; /* added: what lived at the census */
 	struct mt_census census;                 /* the last one that could be taken; owned */
@@ -137,7 +136,8 @@ struct mt_session {
 	bool keeper_gone; /* and all probes with it */
 	struct mt_slots slots;
 	struct ring_buffer *life;
-	bool consuming; /* it is being read */
+	bool consuming;     /* it is being read */
+	uint64_t life_lost; /* events that it had no room for, as far as that was seen to */
 	int epoll_fd;
 	int timer_fd; /* looks again at images that are still loading, and takes censuses */
 	uint64_t relook_ns;
@@ -149,8 +149,10 @@ struct mt_session {
 	void *by_pid;             /* tsearch(3), of those that have not ended */
 	struct mt_probed *probed; /* owned */
 	size_t n_probed;
+	bool crowded; /* and that was said: there are more processes than room */
 	uint32_t last_file_id;
 	uint64_t collected_ns;   /* CLOCK_MONOTONIC of the last mt_files_collect */
+	int blocks_fd;           /* the map of live blocks; -1: no allocator needs one */
 	struct mt_tracer tracer; /* as of tracer_ns */
 	uint64_t tracer_ns;
 };
@@ -181,6 +183,8 @@ int mt_tracee_describe(struct mt_tracee *t);
 int mt_files_scan(struct mt_session *s, pid_t pid);
 /* Code of a new file, as the kernel told. */
 void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct mt_life *l);
+/* The thread that told of a file has to wait for it no longer. */
+void mt_files_release(struct mt_session *s, const struct mt_life *l);
 /* A process that ended or moved: probes of its own are of no more use. */
 void mt_files_forget(struct mt_session *s, pid_t tgid);
 /*
@@ -190,6 +194,19 @@ void mt_files_forget(struct mt_session *s, pid_t tgid);
 void mt_files_collect(struct mt_session *s);
 const struct mt_alloc_found *mt_files_find(const struct mt_session *s, uint32_t id);
 void mt_files_close(struct mt_session *s);
+
+/* blocks.c */
+/*
+ * Drops the blocks that the programs keep of the slot (sizes as requested) but
+ * for those of the image after so many execs; MT_BLOCKS_ALL: all. Costs nothing
+ * where no such allocator was seen.
+ */
+#define MT_BLOCKS_ALL UINT64_MAX
+/* Such a map, for so many. The fd or -errno. */
+int mt_blocks_map(uint32_t max);
+/* Makes the one that the programs use, unless it is there. 0 or -errno, logged. */
+int mt_blocks_open(struct mt_session *s);
+void mt_blocks_drop(const struct mt_session *s, uint32_t slot, uint64_t execs);
 
 /* code.c: the iterator over mappings */
 /* All code of files, of the process or of all (-1), by process. The caller frees *ret. */
@@ -214,6 +231,8 @@ void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth 
 /* census.c */
 /* Takes a census of a tracee that is counted. 0 or -errno, logged. */
 int mt_census_begin(struct mt_session *s, struct mt_tracee *t);
+/* Has one taken from the timer, unless the options forbid it. */
+void mt_census_want(struct mt_session *s, struct mt_tracee *t);
 /* After the first full reading of its memory: what the census says of it. */
 void mt_census_settle(struct mt_tracee *t);
 /* A new image: the census was of the old one. */

@@ -47,9 +47,9 @@ static uint64_t ticks_of(uint64_t ns)
 }
 
 /* A process that the kernel has entered. It may be gone already. */
-static struct mt_tracee *new_child(struct mt_session *s, const struct mt_life *l,
-				   const struct mt_tracee *parent)
+static struct mt_tracee *new_child(struct mt_session *s, const struct mt_life *l)
 {
+	const struct mt_tracee *parent = mt_tracee_find(s, (pid_t)l->target.owner);
 	MT_CLEANUP(mt_tracee_free) struct mt_tracee *t = NULL;
 	struct mt_tracee *ret;
 
@@ -70,29 +70,38 @@ static struct mt_tracee *new_child(struct mt_session *s, const struct mt_life *l
 	return mt_tracee_adopt(s, &t) ? NULL : ret;
 }
 
-/* Its heap is its parent's: the kernel has copied the counts, here is what stands beside them. */
+/*
+ * Its heap is a copy: the kernel has copied the counts, here is what stands beside
+ * them. A census of the parent that came after the fork does not tell of the child.
+ */
 static void on_fork(struct mt_session *s, const struct mt_life *l)
 {
-	const struct mt_tracee *parent = mt_tracee_find(s, (pid_t)l->target.ptgid);
-	struct mt_tracee *t = new_child(s, l, parent);
+	const struct mt_tracee *parent = mt_tracee_find(s, (pid_t)l->target.owner);
+	struct mt_tracee *t = new_child(s, l);
 
 	if (!t || !parent)
 		return;
-	t->since = parent->since;
-	t->base = parent->base;
-	memset(t->base.vm, 0, sizeof(t->base.vm));
-	t->base.events = 0;
-	memcpy(t->levels, parent->levels, sizeof(t->levels));
+	if (l->time >= parent->base_ns) {
+		t->since = parent->since;
+		t->base = parent->base;
+		t->base_ns = parent->base_ns;
+		memset(t->base.vm, 0, sizeof(t->base.vm));
+		t->base.events = 0;
+		memcpy(t->levels, parent->levels, sizeof(t->levels));
+		t->wants_census = parent->wants_census;
+	} else {
+		mt_census_want(s, t);
+	}
 	t->found = parent->found;
 	t->learned = parent->learned;
 	t->exec_ns = parent->exec_ns;
 	t->untraced = parent->untraced;
-	t->wants_census = parent->wants_census;
 }
 
 static void on_exec(struct mt_session *s, struct mt_tracee *t, const struct mt_life *l)
 {
 	t->execs = l->target.execs;
+	mt_blocks_drop(s, t->slot, t->execs);
 	t->exec_ns = l->time;
 	t->untraced = s->keeper_gone;
 	t->learned = 0;
@@ -132,9 +141,11 @@ static int on_life(void *ctx, void *data, size_t size)
 	if (l->type == MT_LIFE_FORK)
 		on_fork(s, l);
 	else if (!t && (l->type == MT_LIFE_EXEC || l->type == MT_LIFE_EXEC_MOVED))
-		t = new_child(s, l, mt_tracee_find(s, (pid_t)l->target.ptgid));
-	if (!t)
+		t = new_child(s, l);
+	if (!t) {
+		mt_files_release(s, l);
 		return 0;
+	}
 	switch (l->type) {
 	case MT_LIFE_EXEC:
 	case MT_LIFE_EXEC_MOVED:
@@ -145,6 +156,7 @@ static int on_life(void *ctx, void *data, size_t size)
 		break;
 	case MT_LIFE_EXIT:
 		mt_life_end(s, t, &l->target);
+		t->ended_ns = l->time;
 		break;
 	default:
 		break;
@@ -152,13 +164,33 @@ static int on_life(void *ctx, void *data, size_t size)
 	return 0;
 }
 
+/* Of those whose end could not be told. */
+static void end_untold(struct mt_session *s)
+{
+	struct mt_target k;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct mt_tracee *t = s->tracees[i];
+
+		if (!t->ended && mt_tracee_target(s, t, &k) && (k.flags & MT_TARGET_EXITED))
+			mt_life_end(s, t, NULL);
+	}
+}
+
+/* The ring was full when events were lost: so there is always one more to come here by. */
 void mt_life_consume(struct mt_session *s)
 {
+	const __u64 *lost = &s->progs.skel->bss->mt_life_lost;
+
 	if (s->consuming)
 		return;
 	s->consuming = true;
 	ring_buffer__consume(s->life);
 	s->consuming = false;
+	if (__atomic_load_n(lost, __ATOMIC_RELAXED) == s->life_lost)
+		return;
+	s->life_lost = __atomic_load_n(lost, __ATOMIC_RELAXED);
+	end_untold(s);
 }
 
 int mt_life_open(struct mt_session *s)

@@ -26,6 +26,8 @@ struct mt_session_opts {
 	bool no_sleepable;  /* as a kernel without sleepable uprobe programs */
 	uint64_t smaps_ns;  /* how old a full smaps reading may be; 0: 10 s */
 	bool no_census;     /* levels of running processes count from the attach */
+	/* Live blocks of allocators whose block sizes are unknown, of all targets; 0: 1048576 */
+	size_t max_blocks;
 	/* The longest that a census, or an allocator that is new here, may hold a target; 0: 250 ms
 	 */
 	uint64_t max_stop_ns;
@@ -80,8 +82,8 @@ int mt_session_audit(struct mt_session *s, size_t i);
 const struct mt_census *mt_session_census(const struct mt_session *s, size_t i);
 /* Drops the targets that have ended and whose snapshot was taken since; others move up. */
 void mt_session_forget_ended(struct mt_session *s);
-/* True once target i has ended. */
-bool mt_session_ended(const struct mt_session *s, size_t i);
+/* When target i ended, CLOCK_MONOTONIC ns; 0: it has not. */
+uint64_t mt_session_ended(const struct mt_session *s, size_t i);
 
 /* The files whose allocators are probed, for -v; NULL after the last. Owned by the session. */
 const struct mt_alloc_found *mt_session_probed(const struct mt_session *s, size_t i);
