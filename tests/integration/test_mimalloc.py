@@ -31,13 +31,11 @@ def is_mimalloc(snap):
     equal(snap["sizes"], "usable", "sizes")
 
 
-@cases(**{f"{suite}_{n}": (suite, n) for suite in SUITES[1:] for n in (1, 8)})
-def phases(how):
-    """Threads that free each other's blocks, of all sizes, aligned, moved, refused."""
-    suite, threads = how
+def counted(suite, *argv, **more):
+    """argv waits for a line before each round; counts since the attach must agree."""
     counts = tmp("counts")
-    argv, env = with_library(suite, library(suite), target("alloc_mix"), threads, 8000, "wait")
-    t = Target(*argv, env={**env, **KEPT, "MTCOUNT_FILE": counts})
+    argv, env = with_library(suite, library(suite), *argv)
+    t = Target(*argv, env={**env, **KEPT, **more, "MTCOUNT_FILE": counts})
     t.step()
     before = Truth(counts)
     tracer, _ = attach(t.pid)
@@ -48,6 +46,28 @@ def phases(how):
     compare(snap, Truth(counts) - before)
     equal(t.finish(), 0, "the target's exit status")
     is_mimalloc(snap)
+
+
+# A thread that ends and one that aligns a block race in 3.0.1, so that it forgets, now
+# and then, that the block begins in the middle of another: then it has had two sizes.
+RACY = {("trixie", 8)}
+BOTH = {f"{suite}_{n}": (suite, n) for suite in SUITES[1:] for n in (1, 8)
+        if (suite, n) not in RACY}
+
+
+@cases(**BOTH)
+def phases(how):
+    """Threads that free each other's blocks, of all sizes, aligned, moved, refused."""
+    suite, threads = how
+    counted(suite, target("alloc_mix"), threads, 8000, "wait")
+
+
+@cases(**BOTH)
+def operators(how):
+    """C++'s, which do not pass through malloc here. Debian's was compiled as C: where
+    operator new would throw, it aborts, traced or not."""
+    suite, threads = how
+    counted(suite, target("operators"), threads, 3000, NEVER_REFUSED="1")
 
 
 def launched(*argv, env=None, **kw):
