@@ -180,6 +180,23 @@ def prefixed():
           "the allocators")
 
 
+@cases(bullseye="bullseye", bookworm="bookworm", trixie="trixie", sid="sid")
+def operators(suite):
+    """Every operator new and delete: 5.3's new does not go through malloc."""
+    counts = tmp("counts")
+    argv, env = under(suite, target("operators"), 8, 3000)
+    t = Target(*argv, env={**env, "MTCOUNT_FILE": counts})
+    t.step()
+    before = Truth(counts)
+    tracer, _ = attach(t.pid)
+    for _ in range(3):
+        t.step()
+        snap, truth = tracer.snapshot(), Truth(counts) - before
+        check(snap["loss"]["failed"] > 0, "nothing was refused: the target tests nothing")
+        compare(snap, truth)
+    equal(t.finish(), 0, "the target's exit status")
+
+
 @case
 def thrown():
     """bad_alloc thrown and caught; what a new_handler allocates within operator new

@@ -75,7 +75,7 @@ void unmake_aligned(const block &b, unsigned int how)
 
 	if (how == 0)
 		b.array ? ::operator delete[](b.p, align) : ::operator delete(b.p, align);
-	else if (how == 1)
+	else if (how == 1 && b.size) // jemalloc 5.3 takes one of 0 bytes for another's
 		b.array ? ::operator delete[](b.p, b.size, align)
 			: ::operator delete(b.p, b.size, align);
 	else

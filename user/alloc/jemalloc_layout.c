@@ -42,7 +42,7 @@ static bool find_version(const struct mt_elf *elf, const struct version *v, unsi
 
 	len = (size_t)snprintf(tag, sizeof(tag), "%u.%u.%u-", v->major, v->minor, v->patch);
 	p = mt_elf_find_text(elf, tag, &max);
-	end = p + max;
+	end = p ? p + max : NULL;
 	for (unsigned int n = 0; p && n < HITS_MAX; n++) {
 		if (parse_rest(p + len, end, commits))
 			return true;

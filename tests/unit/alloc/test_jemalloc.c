@@ -20,7 +20,8 @@
 /*
  * What memtrace looks at in jemalloc: VERSION; the tree, whose root an address's
  * bits SHIFT to SHIFT + BITS choose an element of; PAD: large blocks are sized
- * by their extents; OTHER: the second function uses another tree.
+ * by their extents; OTHER 1: the second function uses another tree, 2: elements
+ * of two words.
  */
 static const char model_source[] =
 	"#include <stdint.h>\n"
@@ -35,7 +36,7 @@ static const char model_source[] =
 	"H __attribute__((noipa)) uint64_t *je_rtree_leaf_elm_lookup_hard(void *tsdn,\n"
 	"	struct rtree *t, uint64_t *ctx, uintptr_t key, _Bool dependent, _Bool init)\n"
 	"{\n"
-	"	uint64_t *leaf = t->root[key >> SHIFT & ((1ul << BITS) - 1)];\n"
+	"	uint64_t *leaf = t->root[(key >> SHIFT & ((1ul << BITS) - 1)) << OTHER / 2];\n"
 	"	if (init && !leaf) return tsdn;\n"
 	"	if (!dependent && !leaf) return 0;\n"
 	"	ctx[1] = key;\n"
@@ -50,7 +51,7 @@ static const char model_source[] =
 	"	return je_sz_index2size_tab[word >> 48];\\\n"
 	"}\n"
 	"USABLE(sallocx, je_arena_emap_global)\n"
-	"#if OTHER\n"
+	"#if OTHER == 1\n"
 	"USABLE(malloc_usable_size, je_another)\n"
 	"#else\n"
 	"USABLE(malloc_usable_size, je_arena_emap_global)\n"
@@ -144,6 +145,7 @@ static void test_refused(void **state)
 		{{"cc -O2", RELEASE, 30, 18, 1, 0}, "together"},
 		{{"cc -O2", "5.3.1-0-g0123456", 30, 18, 0, 0}, "together"},
 		{{"cc -O2", RELEASE, 30, 18, 0, 1}, "show where"},
+		{{"cc -O2", RELEASE, 42, 15, 0, 2}, "show where"},
 		{{"cc -O0", RELEASE, 30, 18, 0, 0}, "show where"},
 	};
 	struct mt_jemalloc_layout code;
@@ -279,7 +281,7 @@ static void test_linked(void **state)
 	assert_true(programs_run(cmd));
 	inspect(programs_path("renamed"), found);
 	assert_string_equal(found->id.prefix, "_rjem_");
-	check_probe(found, "mallocx", MT_KIND_MALLOC);
+	check_probe(found, "_rjem_mallocx", MT_KIND_MALLOC);
 	free(found);
 }
 
