@@ -5,8 +5,8 @@
 import os
 import subprocess
 
-from harness import (ROOT, Target, Truth, attach, cases, check, compare, equal, final, last_of_first, memtrace,
-                     need, tmp)
+from harness import (ROOT, Target, Truth, attach, cases, check, compare, equal, final,
+                     last_of_first, memtrace, need, tmp)
 
 WRAPPED = ["malloc", "free", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc",
            "posix_memalign", "valloc", "pvalloc"]

@@ -144,7 +144,8 @@ static const struct mt_alloc_func funcs[] = {
 	{"mi_heap_alloc_new", MT_KIND_HEAP_NEW, false, true},
 	{"mi_heap_alloc_new_n", MT_KIND_HEAP_NEW_N, false, true},
 	{"mi_theap_alloc_new", MT_KIND_HEAP_NEW, false, true},
-	{"mi_theap_alloc_new_nothrow", MT_KIND_HEAP_NEW, false, true},
+	/* noexcept, and in 3.6 its code is shared with what ends in a jump to memset */
+	{"mi_theap_alloc_new_nothrow", MT_KIND_MEMALIGN, false, true},
 	{"mi_theap_alloc_new_n", MT_KIND_HEAP_NEW_N, false, true},
 	{"_ZdlPv", MT_KIND_FREE, false, true},
 	{"_ZdaPv", MT_KIND_FREE, false, true},

@@ -140,7 +140,7 @@ static uint64_t make_new(struct world *w)
 	ptr = start;
 	/* aligned within what its class says, even where the slot is longer */
 	class = (uint32_t)(m.bits >> 6) & 63;
-	room = class < MT_MUSL_CLASSES ? mt_musl_units[class] * MT_MUSL_UNIT : stride;
+	room = class < MT_MUSL_CLASSES ? (uint64_t)mt_musl_units[class] * MT_MUSL_UNIT : stride;
 	if (pick(w, 2))
 		ptr += MT_MUSL_UNIT *
 		       (pick(w, 1u << 20) % ((room - MT_MUSL_IB) / MT_MUSL_UNIT + 1));
@@ -153,7 +153,7 @@ static uint64_t make_new(struct world *w)
 
 static uint64_t make_old(struct world *w)
 {
-	const uint64_t ptr = GROUP + MT_MUSL_UNIT * (1 + pick(w, 1000));
+	const uint64_t ptr = GROUP + (uint64_t)MT_MUSL_UNIT * (1 + pick(w, 1000));
 	const uint64_t word = 2ull * MT_MUSL_UNIT * (1 + pick(w, 1u << 24)) + pick(w, 2);
 
 	memcpy(world_add(w, ptr - 8, 8), &word, 8);

@@ -113,6 +113,7 @@ static int get(struct cpu *c, const ZydisDecodedOperand *op, uint64_t *v)
 	uint64_t at;
 	int r;
 
+	*v = 0;
 	switch (op->type) {
 	case ZYDIS_OPERAND_TYPE_REGISTER:
 		r = get_reg(c, op->reg.value, v);
