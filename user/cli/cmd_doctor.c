@@ -333,7 +333,7 @@ static bool check_target(struct mt_writer *w, pid_t pid)
 	}
 	write_files(w, pid, maps);
 	flush(w);
-	if (mt_alloc_detect(pid, maps, &found))
+	if (mt_alloc_detect(pid, maps, &found) || !found)
 		return false;
 	for (const struct mt_alloc_found *a = found; a; a = a->next)
 		write_allocator(w, maps, a);

@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "sys/place_internal.h"
 
-#define INSNS_MAX 16384u          /* instructions of one walk, whatever its budget */
+#define INSNS_MAX ((size_t)16384) /* instructions of one walk, whatever its budget */
 #define SEEN_SIZE (4 * INSNS_MAX) /* of the hash table; a power of two */
 
 struct walk {

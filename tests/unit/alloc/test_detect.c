@@ -5,7 +5,6 @@
 
 #include <cmocka.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -266,92 +265,6 @@ static void test_wrapper(void **state)
 	setenv("DUMP_HEAPTRACK_OUTPUT", "/dev/null", 1);
 	if (access("/usr/lib/heaptrack/libheaptrack_preload.so", R_OK) == 0)
 		expect_libc("program", "/usr/lib/heaptrack/libheaptrack_preload.so");
-}
-
-static int inspect_all(const struct program *p, const char *text, struct mt_alloc_found **found)
-{
-	struct mt_maps *maps = NULL;
-	int n = 0;
-
-	*found = NULL;
-	last_log[0] = '\0';
-	assert_int_equal(mt_maps_read(p->pid, &maps), 0);
-	for (size_t i = 0; i < maps->n; i++) {
-		struct mt_alloc_found *one = NULL;
-		int r;
-
-		if (!maps->v[i].exec)
-			continue;
-		r = mt_alloc_inspect_file(p->pid, &maps->v[i], NULL, &one);
-		assert_int_equal(r == 0, one != NULL);
-		n += one != NULL;
-		if (one && strstr(one->path, text) && !*found)
-			*found = one;
-		else
-			mt_alloc_found_free(&one);
-	}
-	mt_maps_free(&maps);
-	assert_string_equal(last_log, "");
-	return n;
-}
-
-/* Each file by itself: the libc besides what goes before it; not the linker, not a wrapper. */
-static void test_each_file(void **state)
-{
-	struct mt_alloc_found *found;
-	struct program p = {.pid = -1, .in = -1};
-	char both[1200];
-	struct stat st;
-
-	(void)state;
-	build_libraries();
-	snprintf(both, sizeof(both), "%s:", programs_path("wrapper.so"));
-	snprintf(both + strlen(both), sizeof(both) - strlen(both), "%s", programs_path("own.so"));
-	assert_int_equal(start("program", both, &p), 0);
-	assert_int_equal(inspect_all(&p, "own.so", &found), 2);
-	assert_non_null(found);
-	assert_ptr_equal(found->allocator, &mt_alloc_generic);
-	assert_string_equal(found->id.version, "own.so");
-	assert_int_equal(found->id.layout, MT_LAYOUT_REQUESTED);
-	assert_int_equal(stat(found->open_path, &st), 0);
-	assert_int_equal(st.st_ino, found->inode);
-	mt_alloc_found_free(&found);
-	program_stop(&p);
-}
-
-/* The symbols of a stripped executable, in a file that its build id names. */
-static void test_debug_file(void **state)
-{
-	struct mt_elf *elf = NULL;
-	char name[2 * MT_BUILD_ID_MAX + 16];
-	struct mt_sym sym, other;
-	int fd;
-
-	(void)state;
-	if (!programs_run("cc -static -Wl,--build-id -o full program.c &&"
-			  "objcopy --only-keep-debug full full.debug && strip -o bare full &&"
-			  "cc -static -Wl,--build-id -DOTHER -g -o second program.c"))
-		skip(); /* no static libc here */
-	assert_int_equal(mt_elf_open(programs_path("full"), &elf), 0);
-	assert_int_equal(mt_elf_find_func(elf, "malloc", &sym), 0);
-	assert_int_equal(mt_elf_debug_name(elf, name, sizeof(name)), -ENOENT);
-	mt_elf_free(&elf);
-	assert_int_equal(mt_elf_open(programs_path("bare"), &elf), 0);
-	assert_int_equal(mt_elf_find_func(elf, "malloc", &other), -ENOENT);
-	assert_int_equal(mt_elf_debug_name(elf, name, sizeof(name)), 0);
-	assert_int_equal(name[2], '/');
-	assert_string_equal(name + strlen(name) - 6, ".debug");
-	fd = open(programs_path("second"), O_RDONLY | O_CLOEXEC);
-	assert_int_equal(mt_elf_add_debug(elf, fd), -ENOENT);
-	close(fd);
-	fd = open(programs_path("full.debug"), O_RDONLY | O_CLOEXEC);
-	assert_int_equal(mt_elf_add_debug(elf, fd), 0);
-	close(fd);
-	assert_true(mt_elf_may_define(elf, "malloc"));
-	assert_int_equal(mt_elf_find_func(elf, "malloc", &other), 0);
-	assert_int_equal(other.addr, sym.addr);
-	assert_int_equal(other.offset, sym.offset);
-	mt_elf_free(&elf);
 }
 
 /* A library loaded later does not take malloc over. */
@@ -655,8 +568,6 @@ int main(void)
 		cmocka_unit_test(test_others),
 		cmocka_unit_test(test_own),
 		cmocka_unit_test(test_wrapper),
-		cmocka_unit_test(test_each_file),
-		cmocka_unit_test(test_debug_file),
 		cmocka_unit_test(test_dlopened),
 		cmocka_unit_test(test_linker),
 		cmocka_unit_test(test_legacy_layout),
