@@ -143,7 +143,7 @@ int BPF_PROG(mt_proc_fork, struct task_struct *parent, struct task_struct *child
 	t.ptgid = current_tgid();
 	t.owner = p->flags & MT_TARGET_BORROWED ? p->owner : t.ptgid;
 	t.start = child->start_boottime;
-	t.flags = MT_TARGET_FOLLOW;
+	t.flags = MT_TARGET_FOLLOW | (p->flags & MT_TARGET_MISSED);
 	bpf_probe_read_kernel(t.comm, sizeof(t.comm), child->comm);
 	if (child->mm == parent->mm)
 		t.flags |= MT_TARGET_BORROWED;
@@ -178,6 +178,7 @@ MT_INLINE void begin_image(struct mt_target *t, bool moved)
 	if (f) /* of a call that the old image has left */
 		__builtin_memset(f, 0, sizeof(*f));
 	t->execs++;
+	t->flags &= ~MT_TARGET_MISSED;
 	t->moved += moved;
 	t->brk = 0;
 	t->mapped = 0;

@@ -157,6 +157,10 @@ struct mt_session {
 	uint64_t tracer_ns;
 };
 
+/* all.c */
+/* True for another memtrace, run from the same file. */
+bool mt_is_memtrace(pid_t pid);
+
 /* tracee.c */
 int mt_tracee_new(pid_t pid, struct mt_tracee **ret);
 void mt_tracee_free(struct mt_tracee **t);
