@@ -64,7 +64,7 @@ enum mt_layout {
 	MT_LAYOUT_GLIBC,     /* the word before it; mapped blocks: chunk size - 16 */
 	MT_LAYOUT_GLIBC_243, /* the same; mapped blocks: chunk size - 8 */
 	MT_LAYOUT_MUSL,
-	MT_LAYOUT_JEMALLOC,
+	MT_LAYOUT_JEMALLOC, /* by its tree; see jemalloc_core.bpf.h */
 	MT_LAYOUT_TCMALLOC,
 	MT_LAYOUT_MIMALLOC,
 	MT_LAYOUT_REQUESTED, /* unknown: as requested, kept in a map of live blocks */
@@ -103,7 +103,7 @@ struct mt_target {
 	char comm[16];                /* as the last fork or exec set it; empty: neither seen */
 	__u16 files[MT_TARGET_FILES]; /* whose probes it has hit, 0 none */
 	__u32 mapped;                 /* probed files that its image has mapped since its exec */
-	__u32 owner; /* whose memory it has, or began with a copy of; 0 unknown */
+	__u32 owner;                  /* whose memory it has, or began with a copy of; 0 unknown */
 };
 
 /*
@@ -157,15 +157,15 @@ struct mt_frame {
 	__u64 request;  /* bytes asked for */
 	__u64 ret;      /* NEW kinds: the return address */
 	__u64 bias;     /* of the probed file: not all kernels tell a return probe its own */
-	__u64 freed;    /* the last block freed, where sizes are as requested */
+	__u64 freed;    /* the last block freed: by request, or where `again` is set */
 	__u32 kind;     /* enum mt_kind */
 	__u32 nested;   /* calls seen inside */
 };
 
 /* A live block of a process whose sizes are as requested; its size is the map's value. */
 struct mt_block {
-	__u32 tgid; /* as the target's key */
-	__u32 pad;
+	__u32 slot;  /* the target's, which no other has until its blocks are dropped */
+	__u32 image; /* low bits of its execs */
 	__u64 addr;
 };
 
@@ -187,6 +187,11 @@ struct mt_block {
  * different ones in stat and are probed as one.
  */
 struct mt_file_key {
+	/*
+	 * The inode's address, which is no other's while it is probed: snapshots of
+	 * btrfs have the same numbers for different inodes.
+	 */
+	__u64 inode;
 	__u64 ino; /* 0: could not be read */
 	__u32 dev; /* the kernel's dev_t */
 	__u32 gen; /* tells a new file under an old number */
@@ -243,8 +248,8 @@ MT_SIZE_ASSERT(struct mt_file, 24 + 8 * MT_FILE_PARAMS);
 MT_SIZE_ASSERT(struct mt_target, 96);
 MT_SIZE_ASSERT(struct mt_frame, 72);
 MT_SIZE_ASSERT(struct mt_block, 16);
-MT_SIZE_ASSERT(struct mt_file_key, 24);
-MT_SIZE_ASSERT(struct mt_life, 56 + sizeof(struct mt_target));
-MT_SIZE_ASSERT(struct mt_code, 48);
+MT_SIZE_ASSERT(struct mt_file_key, 32);
+MT_SIZE_ASSERT(struct mt_life, 64 + sizeof(struct mt_target));
+MT_SIZE_ASSERT(struct mt_code, 56);
 
 #endif

@@ -8,9 +8,14 @@
 #ifndef MT_ALLOC_BPF_H
 #define MT_ALLOC_BPF_H
 
+#include "target.bpf.h"
+
 #include "blocks.bpf.h"
 #include "size_glibc.bpf.h"
-#include "target.bpf.h"
+#include "size_jemalloc.bpf.h"
+#include "size_mimalloc.bpf.h"
+#include "size_musl.bpf.h"
+#include "size_tcmalloc.bpf.h"
 
 /* x86-64 System V: what a probe reads of the registers. */
 #define REG_ARG1(ctx) PT_REGS_PARM1(ctx)
@@ -88,37 +93,52 @@ MT_INLINE void count_free(struct mt_counters *c, __u64 size)
 }
 
 /*
- * What malloc_usable_size says of a block, 0 if there is no live one; negative
- * if memory could not be read. Not inlined: once in each program, not once for
- * each place that asks. Not global either: such a function could not be called
- * from programs that may not sleep (kernel 6.15 and newer), for what it could do.
+ * What malloc_usable_size says of a block, MT_NO_BLOCK if there is no live one;
+ * another negative if memory could not be read. Only musl has blocks of no bytes.
+ * Not inlined: once in each program, not once for each place that asks. Not
+ * global either: such a function could not be called from programs that may not
+ * sleep (kernel 6.15 and newer), for what it could do.
  */
 static __noinline long block_size(const struct mt_file *f, __u64 bias, __u64 ptr)
 {
 	__u64 size = 0;
-	long r = -1;
+	long r = MT_NO_BLOCK;
 
 	switch (f->layout) {
 	case MT_LAYOUT_GLIBC:
 	case MT_LAYOUT_GLIBC_243:
 		r = size_glibc(f, bias, ptr, &size);
 		break;
+	case MT_LAYOUT_JEMALLOC:
+		r = size_jemalloc(f, bias, ptr, &size);
+		break;
+	case MT_LAYOUT_MUSL:
+		r = size_musl(f, bias, ptr, &size);
+		break;
+	case MT_LAYOUT_MIMALLOC:
+		r = size_mimalloc(f, bias, ptr, &size);
+		break;
+	case MT_LAYOUT_TCMALLOC:
+		r = size_tcmalloc(f, bias, ptr, &size);
+		break;
 	}
+	if (!r && !size && f->layout != MT_LAYOUT_MUSL)
+		return MT_NO_BLOCK;
 	return r ? r : (long)size;
 }
 
-/* The same; what is wrong is counted and gives 0. */
+/* The same; what is wrong is counted and gives MT_SIZE_UNKNOWN. */
 MT_INLINE __u64 usable_size(const struct hit *h, __u64 ptr)
 {
 	long size = block_size(h->file, h->bias, ptr);
 
-	if (size > 0)
+	if (size >= 0)
 		return size;
-	if (size < 0)
-		COUNT(h->c->failed_reads, 1);
-	else
+	if (size == MT_NO_BLOCK)
 		COUNT(h->c->unknown_free, 1);
-	return 0;
+	else
+		COUNT(h->c->failed_reads, 1);
+	return MT_SIZE_UNKNOWN;
 }
 
 MT_INLINE bool by_request(const struct hit *h)
@@ -129,25 +149,19 @@ MT_INLINE bool by_request(const struct hit *h)
 /* Size of a block that is given back; MT_SIZE_UNKNOWN: lost, and counted as that. */
 MT_INLINE __u64 old_size(const struct hit *h, struct mt_frame *f, __u64 ptr)
 {
-	__u64 size;
-
 	if (by_request(h))
-		return take_block(f, h->c, ptr);
-	size = usable_size(h, ptr);
-	return size ? size : MT_SIZE_UNKNOWN;
+		return take_block(h->t, h->c, f, ptr);
+	return usable_size(h, ptr);
 }
 
 /* The same of one that has just been made. */
 MT_INLINE __u64 new_size(const struct hit *h, __u64 ptr, __u64 request)
 {
-	__u64 size;
-
 	if (by_request(h)) {
-		put_block(h->c, ptr, request);
+		put_block(h->t, h->c, ptr, request);
 		return request;
 	}
-	size = usable_size(h, ptr);
-	return size ? size : MT_SIZE_UNKNOWN;
+	return usable_size(h, ptr);
 }
 
 MT_INLINE void count_new_block(const struct hit *h, __u64 ptr, __u64 request)
@@ -167,19 +181,22 @@ MT_INLINE void count_new_block(const struct hit *h, __u64 ptr, __u64 request)
 MT_INLINE void keep_old(const struct hit *h, const struct mt_frame *f)
 {
 	if (by_request(h) && f->ptr && f->old_size != MT_SIZE_UNKNOWN)
-		put_block(h->c, f->ptr, f->old_size);
+		put_block(h->t, h->c, f->ptr, f->old_size);
 }
 
 /*
  * An operator new was left without a block: by an exception or a longjmp, which
  * the stack pointer shows or the return address that is gone from where the call
- * put it; or it went on to a function that counts by itself.
+ * put it; calls that passed for nested may then be lost. Or a function went on
+ * to another of its kind, which counts for both.
  */
 MT_INLINE void leave_frame(const struct hit *h, struct mt_frame *f)
 {
 	if (mt_core_shape(f->kind).block)
 		keep_old(h, f);
-	drop_frame(f, h->c);
+	f->sp = 0;
+	if (f->nested && mt_core_exits(f->kind))
+		COUNT(h->c->unreturned, f->nested);
 }
 
 MT_INLINE bool is_left(const struct mt_frame *f)
@@ -252,7 +269,7 @@ MT_INLINE void on_free(const struct hit *h)
 		return;
 	COUNT(h->c->events, 1);
 	f = by_request(h) ? create_frame() : current_frame();
-	if (mt_core_entered_again(f, sp))
+	if (mt_core_freed_again(f, sp, ptr))
 		return;
 	if (read_user_u64(&ret, sp))
 		COUNT(h->c->failed_reads, 1);
@@ -284,11 +301,16 @@ MT_INLINE void on_again(const struct hit *h)
 		return;
 	COUNT(h->c->events, 1);
 	f = create_frame();
-	if (!f)
+	if (!f) {
 		COUNT(h->c->failed_storage, 1);
-	else if (kind != MT_KIND_MALLOC_AGAIN ||
-		 mt_core_frame_at_entry(f, sp, MT_KIND_MALLOC, false) != MT_FRAME_INSIDE)
-		f->again = sp;
+		return;
+	}
+	if (kind == MT_KIND_MALLOC_AGAIN &&
+	    mt_core_frame_at_entry(f, sp, MT_KIND_MALLOC, false) == MT_FRAME_INSIDE)
+		return;
+	f->again = sp;
+	if (kind == MT_KIND_FREE_AGAIN)
+		f->freed = REG_ARG1(h->ctx);
 }
 
 /* What the return will need and only the entry knows. */
@@ -336,6 +358,21 @@ MT_INLINE void on_reallocarray(const struct hit *h)
 		COUNT(h->c->failed, 1);
 }
 
+/* The allocator calls itself, for what is its own: mimalloc 3 what it keeps of a thread. */
+MT_INLINE bool enters_by_itself(const struct hit *h)
+{
+	__u64 ret = 0;
+
+	if (!h->file->text_len)
+		return false;
+	if (read_user_u64(&ret, PT_REGS_SP(h->ctx)))
+		COUNT(h->c->failed_reads, 1);
+	if (!is_internal(h, ret))
+		return false;
+	COUNT(h->c->internal, 1);
+	return true;
+}
+
 /* The entry of a function that may contain another one. */
 MT_INLINE void on_frame_enter(const struct hit *h)
 {
@@ -348,7 +385,8 @@ MT_INLINE void on_frame_enter(const struct hit *h)
 	if (!f)
 		COUNT(h->c->failed_storage, 1);
 	else if (!mt_core_entered_again(f, sp) &&
-		 !inside_frame(h, f, mt_core_frame_at_entry(f, sp, kind, tails)))
+		 !inside_frame(h, f, mt_core_frame_at_entry(f, sp, kind, tails)) &&
+		 !enters_by_itself(h))
 		fill_frame(f, h, kind);
 }
 
@@ -370,16 +408,22 @@ MT_INLINE void account_realloc(const struct mt_frame *f, const struct hit *h, __
 		COUNT(h->c->failed, 1);
 }
 
-/* jemalloc's xallocx stays where it is and returns the size that the block has now. */
+/*
+ * jemalloc's xallocx stays where it is and returns the size that the block has
+ * now: the old one, says 5.3.0, when it has grown by less than it might have. So
+ * the block itself is asked, where it can be.
+ */
 MT_INLINE void account_in_situ(const struct mt_frame *f, const struct hit *h, __u64 size)
 {
 	if (f->old_size == MT_SIZE_UNKNOWN)
 		return;
 	if (by_request(h)) {
 		size = size >= f->request ? f->request : f->old_size;
-		put_block(h->c, f->ptr, size);
+		put_block(h->t, h->c, f->ptr, size);
+	} else {
+		size = usable_size(h, f->ptr);
 	}
-	if (size == f->old_size)
+	if (size == MT_SIZE_UNKNOWN || size == f->old_size)
 		return;
 	count_malloc(h->c, size);
 	count_free(h->c, f->old_size);

@@ -15,6 +15,16 @@
 #define MT_INLINE static inline __attribute__((always_inline))
 
 /*
+ * An index that the compiler knows nothing of: else it drops the check of its
+ * bounds, and older verifiers (6.1) do not see them without.
+ */
+#ifdef __bpf__
+#define MT_OPAQUE(i) asm volatile("" : "+r"(i))
+#else
+#define MT_OPAQUE(i) ((void)0)
+#endif
+
+/*
  * Size to class as Go's runtime does it (runtime/sizeclasses.go): by eights up
  * to 1024, by 128s up to BySize[60].
  */
@@ -68,16 +78,26 @@ MT_INLINE __u32 mt_log2(__u64 v)
 /* The class of a usable size; always below MT_CLASSES. */
 MT_INLINE __u32 mt_core_class(__u64 usable)
 {
+	__u64 i;
 	__u32 c;
 
-	if (usable <= MT_SMALL_MAX)
-		return mt_class_by8[(usable + 7) / 8];
-	if (usable <= MT_BYSIZE_MAX)
-		return mt_class_by128[(usable - MT_SMALL_MAX + 127) / 128];
+	if (usable <= MT_SMALL_MAX) {
+		i = (usable + 7) / 8;
+		MT_OPAQUE(i);
+		return i < sizeof(mt_class_by8) ? mt_class_by8[i] : 0;
+	}
+	if (usable <= MT_BYSIZE_MAX) {
+		i = (usable - MT_SMALL_MAX + 127) / 128;
+		MT_OPAQUE(i);
+		return i < sizeof(mt_class_by128) ? mt_class_by128[i] : 0;
+	}
 	/* the exponent of the next power of two: 18433..2^15 -> 15 */
 	c = MT_BYSIZE + mt_log2(usable - 1) + 1 - MT_LARGE_MIN_SHIFT;
 	return c < MT_CLASSES ? c : MT_CLASSES - 1;
 }
+
+/* From a reader of block sizes: there is no live block of the allocator's. */
+#define MT_NO_BLOCK (-4096L)
 
 /* glibc chunk header bits, malloc/malloc.c. */
 #define MT_CHUNK_FLAGS   7u
@@ -149,8 +169,10 @@ static const struct mt_shape mt_shapes[MT_KINDS] = {
 MT_INLINE struct mt_shape mt_core_shape(__u32 kind)
 {
 	const struct mt_shape none = {};
+	__u64 i = kind;
 
-	return kind < MT_KINDS ? mt_shapes[kind] : none;
+	MT_OPAQUE(i);
+	return i < MT_KINDS ? mt_shapes[i] : none;
 }
 
 /* n times m bytes; what no allocator can give where that is more than 64 bits hold. */
@@ -215,6 +237,18 @@ MT_INLINE enum mt_frame_state mt_core_frame_at_entry(const struct mt_frame *f, _
 MT_INLINE bool mt_core_entered_again(struct mt_frame *f, __u64 sp)
 {
 	if (!f || f->again != sp)
+		return false;
+	f->again = 0;
+	return true;
+}
+
+/*
+ * The same for a free of the block at ptr: where the jump goes through the linker
+ * a library may stand in between that calls on.
+ */
+MT_INLINE bool mt_core_freed_again(struct mt_frame *f, __u64 sp, __u64 ptr)
+{
+	if (!f || !f->again || sp > f->again || f->freed != ptr)
 		return false;
 	f->again = 0;
 	return true;

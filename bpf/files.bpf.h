@@ -17,6 +17,7 @@ MT_INLINE void read_key(struct mt_file_key *key, const struct vm_area_struct *vm
 {
 	struct inode *inode = BPF_CORE_READ(vma, vm_file, f_inode);
 
+	key->inode = (__u64)inode;
 	key->ino = BPF_CORE_READ(inode, i_ino);
 	key->dev = BPF_CORE_READ(inode, i_sb, s_dev);
 	key->gen = BPF_CORE_READ(inode, i_generation);
@@ -189,7 +190,10 @@ int mt_iter_code(struct bpf_iter__task_vma *ctx)
 	struct task_struct *task = ctx->task;
 	struct mt_code code = {};
 
-	if (!task || !vma || task->pid != task->tgid || !vma->vm_file || !(vma->vm_flags & VM_EXEC))
+	if (!task || !vma || !vma->vm_file || !(vma->vm_flags & VM_EXEC))
+		return 0;
+	/* one thread speaks for all; where the first has ended, each of the others does */
+	if (task->pid != task->tgid && BPF_CORE_READ(task, group_leader, mm))
 		return 0;
 	code.tgid = tgid_of(task);
 	code.start = vma->vm_start;

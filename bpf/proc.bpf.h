@@ -162,8 +162,11 @@ MT_INLINE bool return_slot(struct mt_target *t, bool told)
 /* Its counts are 0, and nothing is known of it. */
 MT_INLINE void begin_image(struct mt_target *t, bool moved)
 {
+	struct mt_frame *f = current_frame();
 	__u32 slot = t->slot;
 
+	if (f) /* of a call that the old image has left */
+		__builtin_memset(f, 0, sizeof(*f));
 	t->execs++;
 	t->moved += moved;
 	t->brk = 0;

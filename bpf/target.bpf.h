@@ -47,12 +47,15 @@ MT_INLINE struct mt_target *find_target(void)
 	return t;
 }
 
-/* Its parent may be killed while it waits: then the slot may be another's. */
+/*
+ * Its parent may be killed while it waits: then the slot may be another's. Or
+ * another thread of the parent's calls exec: then the counts are of a new image.
+ */
 MT_INLINE bool owner_lives(const struct mt_target *t)
 {
 	const struct mt_target *o = bpf_map_lookup_elem(&mt_targets, &t->owner);
 
-	return o && !(o->flags & MT_TARGET_EXITED) && o->slot == t->slot;
+	return o && !(o->flags & MT_TARGET_EXITED) && o->slot == t->slot && o->execs == t->execs;
 }
 
 /* The current process if it is counted, else NULL. */
@@ -92,14 +95,19 @@ MT_INLINE void note_file(struct mt_target *t, __u16 id)
  */
 #define COUNT(field, n) __sync_fetch_and_add(&(field), (n))
 
-/* Eight bytes of user memory; faults a page in where the program may sleep. 0 or -errno. */
-MT_INLINE long read_user_u64(__u64 *dst, __u64 addr)
+/* n bytes of user memory; faults a page in where the program may sleep. 0 or -errno. */
+MT_INLINE long read_user(void *dst, __u32 n, __u64 addr)
 {
-	long r = bpf_probe_read_user(dst, sizeof(*dst), (const void *)addr);
+	long r = bpf_probe_read_user(dst, n, (const void *)addr);
 
 	if (r && mt_sleepable)
-		r = bpf_copy_from_user(dst, sizeof(*dst), (const void *)addr);
+		r = bpf_copy_from_user(dst, n, (const void *)addr);
 	return r;
+}
+
+MT_INLINE long read_user_u64(__u64 *dst, __u64 addr)
+{
+	return read_user(dst, sizeof(*dst), addr);
 }
 
 /* The current thread's frame, open or not; NULL if it never had one. */

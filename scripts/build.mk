@@ -15,6 +15,8 @@ CFLAGS   += -std=gnu11 -fPIC -fvisibility=hidden $(OPT) $(WARN) $(SANFLAGS)
 CPPFLAGS += -D_GNU_SOURCE -DMT_VERSION='"$(VERSION)"' -Iuser -Iuser/include -Ibpf -I$(BUILD)
 LDFLAGS  += $(SANFLAGS)
 LDLIBS   += -lbpf -lelf -lZydis -lz -lpthread
+# Of programs with the live view; the public library goes without.
+TUI_LIBS := -lncursesw -ltinfo
 
 BPF_SRC  := bpf/memtrace.bpf.c
 BPF_DEP  := $(wildcard bpf/*.h) vmlinux/vmlinux.h
@@ -22,16 +24,18 @@ BPF_OBJ  := $(BUILD)/memtrace.bpf.o
 SKEL     := $(BUILD)/memtrace.skel.h
 
 CLI_SRC  := $(wildcard user/cli/*.c)
-LIB_SRC  := $(filter-out $(CLI_SRC),$(wildcard user/*/*.c))
+TUI_SRC  := $(wildcard user/tui/*.c)
+LIB_SRC  := $(filter-out $(CLI_SRC) $(TUI_SRC),$(wildcard user/*/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
+TUI_OBJ  := $(TUI_SRC:%.c=$(BUILD)/%.o)
 LIB      := $(BUILD)/libmemtrace-internal.a
 
 .PHONY: all clean help
 all: $(BUILD)/memtrace $(BUILD)/libmemtrace.so ## build build/memtrace and the C library
 
-$(BUILD)/memtrace: $(CLI_OBJ) $(LIB)
-	$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(LDLIBS)
+$(BUILD)/memtrace: $(CLI_OBJ) $(TUI_OBJ) $(LIB)
+	$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(TUI_OBJ) $(LIB) $(LDLIBS) $(TUI_LIBS)
 
 # The public library: only what the version script names is visible.
 SOLIB := libmemtrace.so.0
@@ -68,4 +72,4 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile scripts/*.mk | sed -E 's/:.*## /\t/' | expand -t 16
 
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TUI_OBJ:.o=.d)

@@ -44,6 +44,7 @@ static void use_funcs(const struct mt_elf *elf)
 static void use(const struct mt_elf *elf)
 {
 	static struct mt_alloc_found found;
+	char name[2 * MT_BUILD_ID_MAX + 16];
 	struct mt_sym sym;
 	const char *p;
 	size_t max;
@@ -54,6 +55,8 @@ static void use(const struct mt_elf *elf)
 	mt_elf_exports(elf, "malloc");
 	mt_elf_slot_symbol(elf, 0x3fe0);
 	mt_elf_is_static(elf);
+	mt_elf_may_define(elf, "malloc");
+	mt_elf_debug_name(elf, name, sizeof(name));
 	mt_elf_has_symtab(elf);
 	use_funcs(elf);
 	p = mt_elf_find_text(elf, "GNU C Library", &max);
@@ -62,6 +65,7 @@ static void use(const struct mt_elf *elf)
 	if (mt_alloc_inspect(elf, 0x061200, &found) == 0 &&
 	    (found.n_probes > MT_PROBES_MAX || found.n_probes < 2))
 		abort();
+	mt_alloc_found_free(&found.next);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -72,6 +76,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
 		abort();
 	if (mt_elf_open_fd(fd, &elf) == 0)
+		use(elf);
+	/* its own debug file */
+	if (elf && mt_elf_add_debug(elf, fd) == 0)
 		use(elf);
 	mt_elf_free(&elf);
 	/* Cut short while it is open. */

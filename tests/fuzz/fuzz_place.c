@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Placement in any text: always a place, within the function's reach, never past the text. */
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +11,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define HEAD 8
 
+static unsigned int on_flow(void *ctx, struct mt_flow *flow)
+{
+	const struct mt_place_request *rq = ctx;
+
+	if (flow->addr - rq->text_addr >= rq->text_len && flow->how != MT_FLOW_LOST)
+		abort();
+	return flow->slot ? MT_FOLLOW_NEXT : MT_FOLLOW_NEXT | MT_FOLLOW_TARGET;
+}
+
 static void check(const struct mt_place_request *rq)
 {
 	struct mt_place p;
 	uint64_t to;
+	size_t budget = 1000;
 	bool slot;
 	int r = mt_place(rq, &p);
+
+	r = r ?: mt_place_walk(rq, NULL, 0, on_flow, (void *)(uintptr_t)rq, &budget);
+	if (r == -E2BIG) {
+		if (budget)
+			abort();
+		r = 0;
+	}
 
 	if ((r == 0) != (rq->entry - rq->text_addr < rq->text_len))
 		abort();

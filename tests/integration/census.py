@@ -6,10 +6,11 @@ import glob
 import json
 import os
 import re
+import shutil
 import time
 
 from harness import (BUILD, CLASSES, PRELOAD, ROOT, Failure, Skip, Target, Truth, check, class_size,
-                     equal, memtrace, one_line, target, tmp)
+                     equal, memtrace, one_line, run, target, tmp)
 
 LIBCS = os.path.join(ROOT, BUILD, "libcs")
 SUITES = ("bullseye", "bookworm", "trixie", "sid")
@@ -55,6 +56,23 @@ def loaded(name, *argv):
     if ld is None:
         return list(argv), {"LD_PRELOAD": PRELOAD}
     return [ld, "--library-path", os.path.dirname(ld), "--preload", PRELOAD, *argv], {}
+
+
+def with_library(suite, lib, *argv):
+    """argv under the count and that release's allocator: the command and its environment.
+    By the machine's own C library, unless it is too old for it."""
+    if not run(["/bin/true"], env={**os.environ, "LD_PRELOAD": lib})[2]:
+        return list(argv), {"LD_PRELOAD": f"{PRELOAD} {lib}"}
+    version = read(f"{LIBCS}/{suite}.version")
+    ld = LOADERS[version.split("-")[0]]
+    # The machine's C++ library alone, not what else lies beside it.
+    for name in ("libstdc++.so.6", "libgcc_s.so.1"):
+        found = glob.glob(f"/usr/lib/x86_64-linux-gnu/{name}") + glob.glob(f"/lib/*/{name}")
+        if not found:
+            raise Skip(f"no {name} on this machine")
+        shutil.copy(found[0], tmp(name))
+    path = f"{os.path.dirname(ld)}:{os.path.dirname(tmp('x'))}"
+    return [ld, "--library-path", path, "--preload", f"{PRELOAD} {lib}", *argv], {}
 
 
 class Counted(Target):

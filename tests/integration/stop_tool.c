@@ -130,7 +130,7 @@ static int look_around(struct tool *t)
 		if (maps->v[i].exec && !strcmp(maps->v[i].path, exe))
 			spread(&t->exe_lo, &t->exe_hi, &maps->v[i]);
 	mt_maps_free(&maps);
-	free(found);
+	mt_alloc_found_free(&found);
 	return r;
 }
 

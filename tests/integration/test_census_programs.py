@@ -2,6 +2,7 @@
 """Real programs: the census against the preload's count; attached to with all
 their history; and memtrace's own proof, the audit, while they work."""
 
+import json
 import os
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import time
 
 from census import asleep, census, same, settled, sound
 from harness import (PRELOAD, PYTHON, Lines, Skip, Truth, at_exit, cases,
-                     case, check, count_env, equal, memtrace, need, one_line,
+                     case, check, count_env, equal, memtrace, need, 
                      popen, run, tmp)
 from test_census_trace import begin, level, no_drift
 from test_life import wait_for
@@ -257,10 +258,12 @@ def redis_with_jemalloc():
         raise Skip("this redis-server does not use jemalloc")
     c, why = census(r.p.pid)
     check(c is None and "jemalloc" in why, f"the census said {why}")
-    # Nor can it be traced, yet.
-    rc, out, err = memtrace("-p", r.p.pid, "-f", "json", "-c", "1")
-    equal((rc, out), (1, ""), "exit status and output")
-    one_line(err, "jemalloc")
+    # It is traced without, and says since when.
+    rc, out, _ = memtrace("-p", r.p.pid, "-f", "json", "-c", "1")
+    equal(rc, 0, "exit status")
+    snap = json.loads(out)
+    equal(snap["since"], "attach", "since")
+    check("jemalloc" in snap["heap"]["why"], f"the snapshot said {snap['heap']}")
 
 
 def audited_at_work(argv):

@@ -211,7 +211,15 @@ def bad_pids(args):
 def nothing_to_trace():
     rc, _, err = memtrace()
     equal(rc, 2, "exit status")
-    check("-p" in err, f"message {err!r}")
+    one_line(err, "-p")
+
+
+@cases(operand=(["soon"], "soon"), command=(["--"], "COMMAND"), both=(["-p", "1", "--"], "COMMAND"))
+def nothing_to_trace_and_wrong(given):
+    args, word = given
+    rc, _, err = memtrace(*args)
+    equal(rc, 2, f"exit status ({err})")
+    one_line(err, word)
 
 
 def fails(pid, *words, args=(), **kw):

@@ -20,16 +20,17 @@ def last(path):
 
 @case
 def exec_into_another_allocator():
-    """Nothing of the new image can be counted: never an exact-looking 0."""
+    """The new image has an allocator that nobody has seen yet, from its first call."""
     if not os.path.exists(JEMALLOC):
         raise Skip("libjemalloc2 is not installed")
     out = tmp("o")
     status, _, err = memtrace("--strict", "-f", "json", "-o", out, "--", "env",
                               f"LD_PRELOAD={JEMALLOC}", target("thread_churn"))
-    equal(status, 3, f"exit status ({err})")
+    equal(status, 0, f"exit status ({err})")
     snap = last(out)
-    equal(snap["loss"]["untraced"], 1, "untraced")
-    check("jemalloc" in err, f"no word of the allocator: {err!r}")
+    equal(snap["since"], "start", "since")
+    check("jemalloc" in snap["allocator"], f"allocator {snap['allocator']}")
+    check(snap["memstats"]["Frees"] >= 7000, f"{snap['memstats']['Frees']} frees")
 
 
 @case
@@ -140,12 +141,11 @@ def loader_by_hand():
 
 @case
 def nested_pid_namespace():
-    """From within a namespace, one below it has no ids that the programs see: refused."""
+    """From within a namespace, of one below it."""
     script = f"""
         unshare -fp --kill-child sleep 600 & outer=$!
         until inner=$(pgrep -P $outer sleep); do :; done
         {MEMTRACE} -c 1 -p $inner; echo status $?
         kill -9 $outer"""
     _, out, err = run(["unshare", "-fp", "--mount-proc", "--kill-child", "sh", "-c", script])
-    check("status 1" in out, f"it said {out!r} {err!r}")
-    check("namespace" in err, f"it said {err!r}")
+    check("status 0" in out and "glibc" in out, f"it said {out!r} {err!r}")

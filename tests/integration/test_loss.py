@@ -97,7 +97,7 @@ def failed_storage():
 @case
 def map_full():
     """More execs than the ring buffer holds while memtrace is not running."""
-    t = Target(target("exec_storm"), 400)
+    t = Target(target("exec_storm"), 2000)
     tracer, _ = attach(t.pid, "--strict")
     tracer.p.send_signal(signal.SIGSTOP)
     while read(f"/proc/{tracer.p.pid}/stat").split()[2] != "T":

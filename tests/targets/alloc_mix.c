@@ -5,11 +5,14 @@
  *   alloc_mix [THREADS [OPERATIONS]]        runs and ends
  *   alloc_mix THREADS OPERATIONS wait       runs once per line on standard input
  *
+ * WITHOUT_GNU set: it calls no pvalloc, and no reallocarray that overflows, which are the
+ * libc's own under another allocator.
  * Blocks stay live from run to run and are freed by whichever thread finds them.
  */
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +27,9 @@ static void *slots[SLOTS];
 static unsigned long operations = 100000;
 /* Sizes that no allocator grants; not constants, or the compiler objects. */
 static volatile size_t huge = PTRDIFF_MAX, half = SIZE_MAX / 2;
+
+/* The allocator has no pvalloc: the libc's would give blocks that it cannot free. */
+static bool without_gnu;
 
 struct rnd {
 	uint64_t x;
@@ -84,7 +90,7 @@ static void *aligned(struct rnd *r, unsigned int how)
 	case 2:
 		return valloc(some_size(r));
 	case 3:
-		return pvalloc(some_size(r));
+		return without_gnu ? valloc(some_size(r)) : pvalloc(some_size(r));
 	default:
 		return posix_memalign(&p, align, some_size(r)) ? NULL : p;
 	}
@@ -113,7 +119,7 @@ static void fail(struct rnd *r, void *p)
 		expect_null(realloc(p, huge));
 		break;
 	case 3:
-		expect_null(reallocarray(p, half, 4));
+		expect_null(without_gnu ? realloc(p, huge) : reallocarray(p, half, 4));
 		break;
 	case 4:
 		expect_null(memalign(64, huge));
@@ -232,6 +238,7 @@ int main(int argc, char **argv)
 
 	if (threads < 1 || threads > THREADS_MAX)
 		return 64;
+	without_gnu = getenv("WITHOUT_GNU");
 	if (argc > 2)
 		operations = strtoul(argv[2], NULL, 10);
 	if (argc < 4) {

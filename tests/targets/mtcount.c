@@ -4,6 +4,10 @@
  * preload that forwards every allocation function to the next definition and
  * counts, by malloc_usable_size, what design.md section 2 says counts.
  *
+ * The C++ operators count where they are the allocator's own; the C++ library's
+ * call malloc, which counts. An exception that is made, be it by an operator new
+ * that gives up, is the program's: its block counts.
+ *
  * It imports neither mmap nor sbrk and issues no system call of its own, so
  * that whoever looks for the owner of the blocks sees a wrapper.
  *
@@ -52,6 +56,7 @@ DECLARE(pvalloc);
 #define find(name) dlsym(RTLD_NEXT, #name)
 /* The oldest version of the name, which is in every glibc. */
 __asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
+__asm__(".symver dladdr, dladdr@GLIBC_2.2.5");
 #endif
 
 typedef void *(*mmap_fn)(void *, size_t, int, int, int, off_t);
@@ -196,6 +201,26 @@ static void open_first(const char *path)
 	pthread_atfork(before_fork, NULL, in_child);
 }
 
+#ifndef MTCOUNT_WRAP
+static size_t (*tcmalloc_size)(const void *, const void *);
+
+static size_t usable_of_tcmalloc(void *p)
+{
+	return tcmalloc_size(NULL, p);
+}
+
+/*
+ * tcmalloc's malloc_usable_size asks an object, which the first call makes, by
+ * operator new, and which says 0 until it is ready. This is what it asks.
+ */
+static void find_usable_of_tcmalloc(void)
+{
+	tcmalloc_size = find(_ZN22TCMallocImplementation16GetAllocatedSizeEPKv);
+	if (tcmalloc_size && !find(_ZN25DebugMallocImplementation16GetAllocatedSizeEPKv))
+		next.usable = usable_of_tcmalloc;
+}
+#endif
+
 /* The first call comes from the loader or a constructor: one thread. */
 static void start(void)
 {
@@ -213,6 +238,9 @@ static void start(void)
 	next.valloc = find(valloc);
 	next.pvalloc = find(pvalloc);
 	next.usable = find(malloc_usable_size);
+#ifndef MTCOUNT_WRAP
+	find_usable_of_tcmalloc();
+#endif
 	open_first(getenv("MTCOUNT_FILE"));
 	resolving = false;
 	ready = true;
@@ -271,16 +299,19 @@ static bool enter(void)
 	return false;
 }
 
-/* After an allocation function: leaves, and counts when outermost. */
+/*
+ * After an allocation function: counts when outermost, and leaves then only: to
+ * ask for a block's size may take one (tcmalloc's first time).
+ */
 static void *leave(bool outer, void *p)
 {
 	int saved = errno;
 
-	depth--;
 	if (outer && p)
 		count_malloc(next.usable(p));
 	else if (outer)
 		add(&counts()->failed, 1);
+	depth--;
 	errno = saved;
 	return p;
 }
@@ -324,9 +355,10 @@ static void *settle(bool outer, void *old, size_t old_size, void *q, bool asked)
 	int saved = errno;
 	size_t size;
 
-	depth--;
-	if (!outer)
+	if (!outer) {
+		depth--;
 		return q;
+	}
 	if (!q) {
 		if (asked)
 			add(&counts()->failed, 1);
@@ -340,6 +372,7 @@ static void *settle(bool outer, void *old, size_t old_size, void *q, bool asked)
 			count_malloc(size);
 		}
 	}
+	depth--;
 	errno = saved;
 	return q;
 }
@@ -414,6 +447,142 @@ EXPORT int NAME(posix_memalign)(void **ret, size_t align, size_t n)
 	leave(outer, r ? NULL : *ret);
 	return r;
 }
+
+/*
+ * For programs that call what is not forwarded here: freed and malloced are the
+ * usable sizes of the block that went and of the one that came, 0 for none.
+ */
+EXPORT void mtcount_note(size_t freed, size_t malloced)
+{
+	if (freed)
+		count_free(freed);
+	if (malloced)
+		count_malloc(malloced);
+	if (!freed && !malloced)
+		add(&counts()->failed, 1);
+}
+
+#ifndef MTCOUNT_WRAP
+typedef void *(*new_fn)(size_t, uintptr_t, uintptr_t);
+typedef void (*delete_fn)(void *, uintptr_t, uintptr_t);
+
+/* Found at the first call: the C++ library may come late. */
+static void *resolve(void **slot, const char *name)
+{
+	void *fn = __atomic_load_n(slot, __ATOMIC_RELAXED);
+
+	if (!fn) {
+		fn = dlsym(RTLD_NEXT, name);
+		if (!fn)
+			abort();
+		__atomic_store_n(slot, fn, __ATOMIC_RELAXED);
+	}
+	return fn;
+}
+
+/* True if the function is in the file that malloc is in. */
+static bool is_allocators(void *fn)
+{
+	Dl_info a, b;
+
+	start();
+	return dladdr(fn, &a) && dladdr((void *)next.malloc, &b) && a.dli_fbase == b.dli_fbase;
+}
+
+static void *forward_new(void **slot, const char *name, size_t n, uintptr_t a, uintptr_t b)
+{
+	new_fn fn = (new_fn)resolve(slot, name);
+	const unsigned int inside = depth + 1;
+	bool outer;
+	void *p;
+
+	if (!is_allocators((void *)fn))
+		return fn(n, a, b);
+	outer = enter();
+	p = fn(n, a, b);
+	depth = inside; /* an exception may have been thrown and caught in there */
+	return leave(outer, p);
+}
+
+static void forward_delete(void **slot, const char *name, void *p, uintptr_t a, uintptr_t b)
+{
+	delete_fn fn = (delete_fn)resolve(slot, name);
+
+	if (is_early(p))
+		return;
+	if (!is_allocators((void *)fn)) {
+		fn(p, a, b);
+		return;
+	}
+	if (enter() && p)
+		count_free(next.usable(p));
+	fn(p, a, b);
+	depth--;
+}
+
+/* All forms: what a form does not take is passed on and ignored. */
+#define NEW(f)                                                                                     \
+	void *f(size_t n, uintptr_t a, uintptr_t b);                                               \
+	EXPORT void *f(size_t n, uintptr_t a, uintptr_t b)                                         \
+	{                                                                                          \
+		static void *slot;                                                                 \
+		return forward_new(&slot, #f, n, a, b);                                            \
+	}
+#define DELETE(f)                                                                                  \
+	void f(void *p, uintptr_t a, uintptr_t b);                                                 \
+	EXPORT void f(void *p, uintptr_t a, uintptr_t b)                                           \
+	{                                                                                          \
+		static void *slot;                                                                 \
+		forward_delete(&slot, #f, p, a, b);                                                \
+	}
+
+NEW(_Znwm)
+NEW(_Znam)
+NEW(_ZnwmRKSt9nothrow_t)
+NEW(_ZnamRKSt9nothrow_t)
+NEW(_ZnwmSt11align_val_t)
+NEW(_ZnamSt11align_val_t)
+NEW(_ZnwmSt11align_val_tRKSt9nothrow_t)
+NEW(_ZnamSt11align_val_tRKSt9nothrow_t)
+DELETE(_ZdlPv)
+DELETE(_ZdaPv)
+DELETE(_ZdlPvm)
+DELETE(_ZdaPvm)
+DELETE(_ZdlPvRKSt9nothrow_t)
+DELETE(_ZdaPvRKSt9nothrow_t)
+DELETE(_ZdlPvSt11align_val_t)
+DELETE(_ZdaPvSt11align_val_t)
+DELETE(_ZdlPvmSt11align_val_t)
+DELETE(_ZdaPvmSt11align_val_t)
+DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t)
+DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t)
+
+/* Whatever it is thrown out of is left by it: nothing of this thread is open any more. */
+void *__cxa_allocate_exception(size_t n);
+EXPORT void *__cxa_allocate_exception(size_t n)
+{
+	static void *slot;
+
+	depth = 0;
+	return ((void *(*)(size_t))resolve(&slot, "__cxa_allocate_exception"))(n);
+}
+
+/* tcmalloc's own names, by which it tries itself when it is loaded. */
+void *tc_malloc(size_t n);
+EXPORT void *tc_malloc(size_t n)
+{
+	static void *slot;
+	bool outer = enter();
+
+	return leave(outer, ((void *(*)(size_t))resolve(&slot, "tc_malloc"))(n));
+}
+
+void tc_free(void *p);
+EXPORT void tc_free(void *p)
+{
+	free(p);
+}
+#endif
 
 __attribute__((constructor)) static void load(void)
 {

@@ -6,6 +6,7 @@
 #ifndef MTCOUNT_H
 #define MTCOUNT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "abi.h"
@@ -20,5 +21,8 @@ struct mtcount {
 	__u64 failed; /* calls that returned no block though one was asked for */
 	__u64 nested; /* calls inside another one */
 };
+
+/* What happened where libmtcount.so does not look; NULL unless it is there. */
+__attribute__((weak)) void mtcount_note(size_t freed, size_t malloced);
 
 #endif

@@ -20,6 +20,7 @@
 struct mt_alloc_identity {
 	char version[32]; /* "2.36"; a file's name, if nothing else is known of it; "" */
 	enum mt_layout layout;
+	const char *why; /* static text: why requested sizes are all that is known; else NULL */
 	uint64_t params[MT_FILE_PARAMS]; /* of struct mt_file */
 	/*
 	 * What stands before each name in this file: "je_"; static text or NULL. The
@@ -52,6 +53,11 @@ struct mt_allocator {
 };
 
 extern const struct mt_allocator mt_alloc_glibc;
+extern const struct mt_allocator mt_alloc_jemalloc;
+extern const struct mt_allocator mt_alloc_mimalloc;
+extern const struct mt_allocator mt_alloc_mimalloc_requested; /* of unknown block sizes */
+extern const struct mt_allocator mt_alloc_musl;
+extern const struct mt_allocator mt_alloc_tcmalloc;
 extern const struct mt_allocator mt_alloc_generic;
 extern const struct mt_allocator *const mt_allocators[]; /* NULL-terminated */
 
@@ -125,8 +131,14 @@ int mt_alloc_detect(pid_t pid, const struct mt_maps *maps, struct mt_alloc_found
  * What the file of one mapping has by itself, whoever serves malloc in the
  * process: for all files that a process maps. -ENOENT: no allocator, or one that
  * only forwards to another's; others: the file cannot be read. Logs nothing.
+ *
+ * *fd, if fd is not NULL: the very file that was read, whatever is returned, -1
+ * if it could not be opened. Whoever probes by a path again may meet another
+ * file there, in which the same offsets are in the middle of instructions. The
+ * caller closes it.
  */
-int mt_alloc_inspect_file(pid_t pid, const struct mt_mapping *map, struct mt_alloc_found **ret);
+int mt_alloc_inspect_file(pid_t pid, const struct mt_mapping *map, int *fd,
+			  struct mt_alloc_found **ret);
 
 /* The file that owns a process's malloc, whether or not memtrace can trace it. */
 struct mt_alloc_owner {

@@ -54,9 +54,23 @@ void mt_alloc_file_close(struct mt_alloc_file *f)
 	mt_elf_free(&f->elf);
 }
 
-/* Where distributions put what they strip: in the target's own root, or in ours. */
-static void add_debug(pid_t tid, struct mt_elf *elf)
+/*
+ * Its symbols say where probes go, in every process that runs the executable,
+ * while anybody can have a root of his own, and in it a file that lies. Whom the
+ * executable belongs to could have done it harm anyway.
+ */
+static bool is_trusted(int fd, uid_t owner)
 {
+	struct stat st;
+
+	return !fstat(fd, &st) && (!st.st_uid || st.st_uid == owner) &&
+	       !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* Where distributions put what they strip: in the target's own root, or in ours. */
+static void add_debug(pid_t tid, const struct mt_alloc_file *f)
+{
+	struct mt_elf *elf = f->elf;
 	char name[2 * MT_BUILD_ID_MAX + 16], root[32], path[sizeof(name) + 128];
 
 	if (mt_elf_debug_name(elf, name, sizeof(name)))
@@ -68,25 +82,30 @@ static void add_debug(pid_t tid, struct mt_elf *elf)
 		snprintf(path, sizeof(path), "%s/usr/lib/debug/.build-id/%s", own ? "" : root,
 			 name);
 		fd = open_regular(path);
-		if (fd >= 0 && mt_elf_add_debug(elf, fd) == 0)
+		if (fd >= 0 && is_trusted(fd, f->st.st_uid) && mt_elf_add_debug(elf, fd) == 0)
 			return;
 	}
 }
 
-int mt_alloc_file_open(pid_t tid, struct mt_alloc_file *f)
+/* The file of f->map, open as fd. */
+static int read_file(pid_t tid, int fd, struct mt_alloc_file *f)
 {
-	_cleanup_close_ int fd = open_mapping(tid, f->map, f->open_path, sizeof(f->open_path));
 	int r;
 
-	if (fd < 0)
-		return fd;
 	if (fstat(fd, &f->st) < 0)
 		return -errno;
 	r = mt_elf_open_fd(fd, &f->elf);
 	/* a library's exports say enough */
 	if (!r && mt_elf_is_static(f->elf))
-		add_debug(tid, f->elf);
+		add_debug(tid, f);
 	return r;
+}
+
+int mt_alloc_file_open(pid_t tid, struct mt_alloc_file *f)
+{
+	_cleanup_close_ int fd = open_mapping(tid, f->map, f->open_path, sizeof(f->open_path));
+
+	return fd < 0 ? fd : read_file(tid, fd, f);
 }
 
 /*
@@ -190,11 +209,19 @@ static bool may_have_allocator(const struct mt_elf *elf)
 	return mt_elf_may_define(elf, "malloc") || mt_elf_may_define(elf, "mallocx");
 }
 
-int mt_alloc_inspect_file(pid_t pid, const struct mt_mapping *map, struct mt_alloc_found **ret)
+int mt_alloc_inspect_file(pid_t pid, const struct mt_mapping *map, int *fd,
+			  struct mt_alloc_found **ret)
 {
 	MT_CLEANUP(mt_alloc_file_close) struct mt_alloc_file f = {.map = map};
-	int r = mt_alloc_file_open(mt_proc_live(pid), &f);
+	const pid_t tid = mt_proc_live(pid);
+	_cleanup_close_ int own = -ENOEXEC;
+	int r;
 
+	if (map->path[0] == '/')
+		own = open_mapping(tid, map, f.open_path, sizeof(f.open_path));
+	r = own < 0 ? own : read_file(tid, own, &f);
+	if (fd)
+		*fd = own < 0 ? -1 : TAKE_FD(own);
 	if (r == -ENOEXEC) /* code that a runtime maps from a file of its own */
 		return -ENOENT;
 	if (r)

@@ -40,6 +40,8 @@ struct facts {
 	size_t of;
 	bool is_new;
 	bool contains;   /* it calls or jumps to another that allocates */
+	bool returns;    /* by itself */
+	bool passes_on;  /* it jumps to another that frees */
 	const char *why; /* it cannot be counted; static text */
 };
 
@@ -83,6 +85,7 @@ static void on_tail(struct facts *f, const struct mt_flow *flow, size_t k)
 	const enum mt_kind own = found->probes[f->of].kind, other = found->probes[k].kind;
 
 	if (frees(own) && frees(other)) {
+		f->passes_on = true;
 		if (flow->conditional)
 			f->why = "it may jump to another function that frees";
 		else
@@ -90,7 +93,7 @@ static void on_tail(struct facts *f, const struct mt_flow *flow, size_t k)
 			    "a jump to another that frees: the same call counts once");
 		return;
 	}
-	f->contains = !frees(other);
+	f->contains = f->contains || !frees(other);
 	if (own == other)
 		found->flags |= MT_FILE_TAILS;
 }
@@ -135,6 +138,7 @@ static unsigned int on_flow(void *ctx, struct mt_flow *flow)
 
 	switch (flow->how) {
 	case MT_FLOW_RET:
+		f->returns = true;
 		if (f->is_new)
 			add(f, MT_KIND_EXIT, flow->addr, "an exit");
 		return 0;
@@ -186,7 +190,7 @@ static void frame(struct mt_probe *probe)
 		probe->kind = MT_KIND_ALLOC_N;
 }
 
-/* Follows one function. False: it cannot be counted, and what was added for it is undone. */
+/* Follows one function. *ok false: it cannot be counted, and what was added for it is undone. */
 static int follow(struct mt_plan *plan, size_t i, bool *ok)
 {
 	struct mt_alloc_found *found = plan->found;
@@ -196,7 +200,7 @@ static int follow(struct mt_plan *plan, size_t i, bool *ok)
 		.of = i,
 		.is_new = mt_core_exits(found->probes[i].kind),
 	};
-	int r = mt_place_walk(&plan->rq[i], NULL, 0, on_flow, &f);
+	int r = mt_place_walk(&plan->rq[i], NULL, 0, on_flow, &f, &plan->budget);
 
 	if (r == -E2BIG)
 		f.why = "its code goes too far to be followed";
@@ -204,11 +208,13 @@ static int follow(struct mt_plan *plan, size_t i, bool *ok)
 		return r;
 	if (must_frame(plan, f.contains))
 		frame(&found->probes[i]);
-	*ok = !f.why || !f.is_new;
+	/* what always passes on to others that free is seen there */
+	*ok = f.passes_on && !f.returns ? false : !f.why || !f.is_new;
 	if (*ok)
 		return 0;
 	found->n_probes = before;
-	miss(plan, i, f.why);
+	if (f.is_new)
+		miss(plan, i, f.why);
 	return 0;
 }
 
@@ -272,7 +278,7 @@ static int find_throws(struct mt_plan *plan)
 	for (size_t i = 0; i <= THROWS; i++)
 		if (!mt_elf_find_func(plan->elf, i < THROWS ? noreturn[i] : MAKES_EXCEPTION, &sym))
 			t.addrs[i] = sym.addr;
-	r = mt_place_walk(&plan->rq[0], entries, n, on_throw, &t);
+	r = mt_place_walk(&plan->rq[0], entries, n, on_throw, &t, &plan->budget);
 	return r == -E2BIG ? 0 : r;
 }
 

@@ -11,6 +11,8 @@
 
 /* A malloc object is far smaller; a larger range would swallow callers. */
 #define TEXT_RANGE_MAX (256u << 10)
+/* Honest allocators take 20,000. */
+#define WALKED_MAX 100000u
 
 /* Names that any allocator may have. */
 static const char *const common_names[] = {
@@ -385,8 +387,9 @@ static void find_text(const struct mt_plan *plan, const struct mt_allocator *all
 static int inspect_as(const struct mt_elf *elf, const struct mt_allocator *allocator,
 		      uint32_t kernel, struct mt_alloc_found *found)
 {
+	bool forward[MT_PROBES_MAX];
 	__attribute__((cleanup(plan_fini))) struct mt_plan plan = {
-		.elf = elf, .kernel = kernel, .found = found};
+		.elf = elf, .kernel = kernel, .found = found, .budget = WALKED_MAX};
 	int r = list_starts(&plan);
 
 	found->allocator = allocator;
@@ -396,11 +399,12 @@ static int inspect_as(const struct mt_elf *elf, const struct mt_allocator *alloc
 		return r;
 	if (!plan.n)
 		return -ENOENT;
-	for (size_t i = 0; i < plan.n;)
-		if (forwards(&plan, i))
+	/* one may jump to another of them: all are looked at before one goes */
+	for (size_t i = 0; i < plan.n; i++)
+		forward[i] = forwards(&plan, i);
+	for (size_t i = plan.n; i-- > 0;)
+		if (forward[i])
 			mt_plan_remove(&plan, i);
-		else
-			i++;
 	find_text(&plan, allocator);
 	r = mt_plan_flows(&plan);
 	if (!r && !plan.n)

@@ -15,6 +15,7 @@ struct mt_plan {
 	struct mt_place_request rq[MT_PROBES_MAX];
 	size_t n;
 	struct mt_alloc_found *found;
+	size_t budget; /* instructions that may still be decoded of the file */
 };
 
 /* A request to decode from the function at addr. -errno: it is not in the text. */

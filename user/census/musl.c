@@ -12,12 +12,12 @@
  */
 #include "census/musl_internal.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc/alloc.h"
+#include "alloc/musl.h"
 #include "base/cleanup.h"
 
 #define PAGE      MT_MEM_PAGE
@@ -222,51 +222,12 @@ static int find(const struct mt_image *img, void **state)
 	return 0;
 }
 
-/* "1.2.3": three numbers between NULs, and no other such text. */
-static void read_version(const char *text, size_t max, char *version, size_t size)
-{
-	size_t n, found = 0;
-
-	for (size_t i = 0; i < max; i += n + 1) {
-		unsigned int dots = 0;
-		bool digits = true;
-
-		n = strnlen(text + i, max - i);
-		for (size_t k = i; k < i + n; k++) {
-			digits &= isdigit((unsigned char)text[k]) || text[k] == '.';
-			dots += text[k] == '.';
-		}
-		if (n < 5 || n >= size || n == max - i || !digits || dots != 2)
-			continue;
-		memcpy(version, text + i, n + 1);
-		found++;
-	}
-	if (found != 1)
-		version[0] = '\0';
-}
-
-/* The shared libc is an executable too, and needs no other. "" if it does not say its version. */
-static bool is_libc(const struct mt_elf *elf, char *version, size_t size)
-{
-	const char *text;
-	size_t max;
-
-	if (!mt_elf_exports(elf, "__libc_start_main") ||
-	    mt_elf_exports(elf, "gnu_get_libc_version"))
-		return false;
-	text = mt_elf_find_text(elf, "musl libc", &max);
-	if (text)
-		read_version(text, max, version, size);
-	return text != NULL;
-}
-
 /* A static executable is told by its .symtab; one without may be musl's: find tells. */
 static bool identify(const struct mt_elf *elf, char *version, size_t size)
 {
 	struct mt_sym sym;
 
-	version[0] = '\0';
-	if (is_libc(elf, version, size))
+	if (mt_musl_is_libc(elf, version, size))
 		return true;
 	if (!mt_elf_is_static(elf))
 		return false;

@@ -16,5 +16,6 @@ struct mt_cmd {
 extern const struct mt_cmd mt_cmd_trace; /* no name on the command line: the default */
 extern const struct mt_cmd mt_cmd_doctor;
 extern const struct mt_cmd mt_cmd_census;
+extern const struct mt_cmd mt_cmd_top;
 
 #endif

@@ -229,6 +229,8 @@ static void write_allocator(struct mt_writer *w, const struct mt_maps *maps,
 	mt_write_escaped(w, a->id.version);
 	mt_write_str(w, " in ");
 	mt_write_escaped(w, a->path);
+	if (a->id.why)
+		mt_writef(w, "\n  sizes        as requested: %s", a->id.why);
 	if (a->text_hi)
 		mt_writef(w,
 			  "\n  own text     %#" PRIx64 "-%#" PRIx64
@@ -245,6 +247,31 @@ static void write_allocator(struct mt_writer *w, const struct mt_maps *maps,
 	mt_writef(w, "  %zu probes, %zu emulated by the kernel, %zu single-stepped%s\n",
 		  a->n_probes, a->n_probes - stepped, stepped,
 		  stepped ? ", which is far dearer" : "");
+	for (size_t i = 0; i < a->n_missed; i++)
+		mt_writef(w, "  not counted  %s: %s\n", a->missed[i].func, a->missed[i].why);
+	if (a->id.layout == MT_LAYOUT_REQUESTED)
+		mt_write_wrapped(w, 2, WIDTH,
+				 "Blocks of this allocator count by the size that was asked for.");
+}
+
+/* What the process's other files have, each file once. */
+static void write_others(struct mt_writer *w, pid_t pid, const struct mt_maps *maps,
+			 const struct mt_alloc_found *first)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < maps->n && n < FILES_MAX; i++) {
+		MT_CLEANUP(mt_alloc_found_free) struct mt_alloc_found *found = NULL;
+		const struct mt_mapping *m = &maps->v[i];
+
+		if (!m->exec || !m->inode || m->path[0] != '/' || !strcmp(m->path, first->path))
+			continue;
+		n++;
+		if (mt_alloc_inspect_file(pid, m, NULL, &found))
+			continue;
+		for (const struct mt_alloc_found *a = found; a; a = a->next)
+			write_allocator(w, maps, a);
+	}
 }
 
 /* Whether the heap that it has by now can be read. */
@@ -287,7 +314,7 @@ static bool check_seccomp(struct mt_writer *w, pid_t pid)
 /* True if the process could be traced. */
 static bool check_target(struct mt_writer *w, pid_t pid)
 {
-	_cleanup_free_ struct mt_alloc_found *found = NULL;
+	MT_CLEANUP(mt_alloc_found_free) struct mt_alloc_found *found = NULL;
 	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
 	bool ok;
 	int r;
@@ -306,9 +333,11 @@ static bool check_target(struct mt_writer *w, pid_t pid)
 	}
 	write_files(w, pid, maps);
 	flush(w);
-	if (mt_alloc_detect(pid, maps, &found))
+	if (mt_alloc_detect(pid, maps, &found) || !found)
 		return false;
-	write_allocator(w, maps, found);
+	for (const struct mt_alloc_found *a = found; a; a = a->next)
+		write_allocator(w, maps, a);
+	write_others(w, pid, maps, found);
 	write_census(w, pid);
 	return ok;
 }

@@ -35,7 +35,7 @@ struct config {
 	uint64_t interval_ns, count, duration_ns;
 	const char *format, *output, *color;
 	enum mt_unit unit;
-	uint64_t max_stop_ns;
+	uint64_t max_stop_ns, max_blocks;
 	bool no_census, audit, strict, quiet, verbose, help, version;
 };
 
@@ -71,6 +71,8 @@ static const struct mt_opt options[] = {
 	 "do not read the heap that existed before the attach: levels count from the attach"},
 	{0, "max-stop", MT_OPT_DURATION, "DURATION", AT(max_stop_ns), NULL,
 	 "the longest that a census may hold the target; default 250ms"},
+	{0, "max-blocks", MT_OPT_U64, "N", AT(max_blocks), NULL,
+	 "live blocks to remember of allocators whose block sizes are unknown; default 1048576"},
 	{0, "audit", MT_OPT_FLAG, NULL, AT(audit), NULL,
 	 "take a second census at the end, and at each SIGUSR1, and report how far the counted "
 	 "level is from it; exit 3 if it is"},
@@ -115,6 +117,7 @@ static void print_help(void)
 	       "       memtrace [OPTIONS] -a [INTERVAL [COUNT]]\n"
 	       "       memtrace [OPTIONS] -- COMMAND [ARG...]\n"
 	       "       memtrace census -p PID[,PID...]\n"
+	       "       memtrace top [-a | -p PID[,PID...]]\n"
 	       "       memtrace doctor [-p PID]\n"
 	       "\n"
 	       "Show runtime.MemStats of any running process, from outside.\n"
@@ -130,7 +133,7 @@ static void print_help(void)
 /* INTERVAL and COUNT, as vmstat has them. 0 or -EINVAL, printed. */
 static int parse_operands(struct config *cfg, int n, char **v)
 {
-	static const char *const commands[] = {"census", "doctor", NULL};
+	static const char *const commands[] = {"census", "doctor", "top", NULL};
 	char q[64], *end;
 
 	if (n > 2) {
@@ -244,6 +247,9 @@ static int loop(struct trace *t)
 		case MT_EVENT_TICK:
 			show = true;
 			break;
+		case MT_EVENT_KEY:
+		case MT_EVENT_RESIZE: /* nobody asked for them */
+			break;
 		}
 		more = more && !is_over(t);
 		if (!r && more && show) {
@@ -293,10 +299,11 @@ static void say_attached(const struct trace *t, uint64_t start_ns)
 				(double)c->stop_ns / 1e6, c->attempts);
 	}
 	for (size_t i = 0; (f = mt_session_probed(t->session, i)); i++)
-		mt_info("%s %s in %s: %zu probes by %s", f->allocator->name, f->id.version, f->path,
-			f->n_probes, mt_session_method(t->session));
-	mt_info("attached and ready in %llu ms: %zu processes", (unsigned long long)(ns / 1000000),
-		mt_session_alive(t->session));
+		mt_info("%s%s%s in %s: %zu probes by %s", f->allocator->name,
+			f->id.version[0] ? " " : "", f->id.version, f->path, f->n_probes,
+			mt_session_method(t->session));
+	mt_info("attached and ready in %llu ms: %zu process%s", (unsigned long long)(ns / 1000000),
+		mt_session_alive(t->session), mt_session_alive(t->session) == 1 ? "" : "es");
 }
 
 /* Attaches, lets a launched command go, and runs to the end. 0 or -errno, logged. */
@@ -389,6 +396,7 @@ static int run_trace(struct trace *t, char **command)
 		.follow = (command && !t->cfg.no_follow) || t->cfg.follow,
 		.no_census = t->cfg.no_census,
 		.max_stop_ns = t->cfg.max_stop_ns,
+		.max_blocks = t->cfg.max_blocks,
 	};
 	if (t->opts.follow || t->opts.all)
 		t->opts.max_targets = 0; /* as many as there is room for */
@@ -433,12 +441,15 @@ static int check_targets(const struct config *cfg, bool dashdash)
 
 static int check(struct config *cfg, bool dashdash, int n, char **operands)
 {
-	int status = check_targets(cfg, dashdash && n);
+	int status;
 
 	if (dashdash && !n)
 		return usage_error("-- needs a COMMAND to launch");
 	if (!dashdash && parse_operands(cfg, n, operands))
 		return MT_EXIT_USAGE;
+	status = check_targets(cfg, dashdash);
+	if (status)
+		return status;
 	if (cfg->audit && cfg->no_census)
 		return usage_error("--audit compares with the census that --no-census leaves out");
 	if (cfg->audit && cfg->all)

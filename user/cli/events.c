@@ -19,7 +19,8 @@ static int watch(struct mt_events *e, int fd)
 	return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 }
 
-static int open_signals(void)
+/* fd -1: a new one; else it is changed. */
+static int open_signals(int fd, bool resize)
 {
 	sigset_t set;
 
@@ -27,10 +28,12 @@ static int open_signals(void)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGUSR1);
+	if (resize)
+		sigaddset(&set, SIGWINCH);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a write past ulimit -f is an error, not the end */
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return signalfd(fd, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* A timer that expires after first_ns and then every interval_ns; 0 disarms either. */
@@ -52,10 +55,11 @@ int mt_events_open(struct mt_events *e, int session_fd, uint64_t interval_ns, ui
 {
 	memset(e, 0, sizeof(*e));
 	e->reader_fd = -1;
+	e->terminal_fd = -1;
 	e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	e->timer_fd = open_timer(interval_ns, interval_ns);
 	e->deadline_fd = open_timer(duration_ns, 0);
-	e->signal_fd = open_signals();
+	e->signal_fd = open_signals(-1, false);
 	if (e->epoll_fd < 0 || e->timer_fd < 0 || e->deadline_fd < 0 || e->signal_fd < 0 ||
 	    watch(e, e->timer_fd) || watch(e, e->deadline_fd) || watch(e, e->signal_fd) ||
 	    watch(e, session_fd))
@@ -93,6 +97,10 @@ int mt_events_signal(struct mt_events *e, enum mt_event *ret)
 		*ret = MT_EVENT_SNAPSHOT;
 		return 0;
 	}
+	if (si.ssi_signo == SIGWINCH) {
+		*ret = MT_EVENT_RESIZE;
+		return 0;
+	}
 	second_ends(e, &si);
 	e->stopping = true;
 	e->stop_ns = mt_clock_ns(CLOCK_MONOTONIC);
@@ -111,6 +119,14 @@ void mt_events_watch_reader(struct mt_events *e, int fd)
 		e->reader_fd = fd;
 }
 
+int mt_events_watch_terminal(struct mt_events *e, int fd)
+{
+	if (open_signals(e->signal_fd, true) < 0 || watch(e, fd))
+		return mt_err_r(-errno, "cannot wait for the terminal: %s", strerror(errno));
+	e->terminal_fd = fd;
+	return 0;
+}
+
 /* A timer that has expired is read, so that it does not wake us again. */
 static bool expired(int fd)
 {
@@ -119,12 +135,14 @@ static bool expired(int fd)
 	return read(fd, &n, sizeof(n)) == sizeof(n);
 }
 
-static enum mt_event event_of(const struct mt_events *e, int fd)
+static enum mt_event event_of(const struct mt_events *e, int fd, uint32_t events)
 {
 	if (fd == e->timer_fd)
 		return MT_EVENT_TICK;
 	if (fd == e->deadline_fd)
 		return MT_EVENT_DEADLINE;
+	if (fd == e->terminal_fd)
+		return events & (EPOLLHUP | EPOLLERR) ? MT_EVENT_NO_READER : MT_EVENT_KEY;
 	return fd == e->reader_fd ? MT_EVENT_NO_READER : MT_EVENT_SESSION;
 }
 
@@ -141,7 +159,7 @@ int mt_events_wait(struct mt_events *e, enum mt_event *ret)
 			return mt_err_r(-errno, "epoll_wait: %s", strerror(errno));
 		}
 		fd = ev.data.fd;
-		*ret = event_of(e, fd);
+		*ret = event_of(e, fd, ev.events);
 		if (fd == e->signal_fd) {
 			if (!mt_events_signal(e, ret))
 				return 0;

@@ -12,11 +12,13 @@ enum mt_event {
 	MT_EVENT_STOP,      /* SIGINT or SIGTERM, the first one */
 	MT_EVENT_SNAPSHOT,  /* SIGUSR1 */
 	MT_EVENT_DEADLINE,  /* the duration has passed */
-	MT_EVENT_NO_READER, /* nobody reads standard output any more */
+	MT_EVENT_NO_READER, /* nobody reads standard output any more, or the terminal is gone */
+	MT_EVENT_KEY,       /* the terminal has something to read; see mt_events_watch_terminal */
+	MT_EVENT_RESIZE,    /* it has another size */
 };
 
 struct mt_events {
-	int epoll_fd, timer_fd, deadline_fd, signal_fd, reader_fd;
+	int epoll_fd, timer_fd, deadline_fd, signal_fd, reader_fd, terminal_fd;
 	int signo;        /* of the last MT_EVENT_STOP */
 	bool from_user;   /* sent by a process, not by the terminal */
 	bool interactive; /* the terminal's Ctrl-C is another program's, too */
@@ -31,6 +33,8 @@ struct mt_events {
 int mt_events_open(struct mt_events *e, int session_fd, uint64_t interval_ns, uint64_t duration_ns);
 /* Also tells when the reader of a pipe on fd is gone. */
 void mt_events_watch_reader(struct mt_events *e, int fd);
+/* Also tells of what is typed on the terminal fd, and of its size. 0 or -errno, logged. */
+int mt_events_watch_terminal(struct mt_events *e, int fd);
 void mt_events_close(struct mt_events *e);
 /*
  * Waits for the next event. A second stop signal ends the program here; where
@@ -38,7 +42,7 @@ void mt_events_close(struct mt_events *e);
  * Ctrl-C is the command's in the first place. 0 or -errno.
  */
 int mt_events_wait(struct mt_events *e, enum mt_event *ret);
-/* Reads one signal, if there is one: MT_EVENT_STOP or MT_EVENT_SNAPSHOT. 0 or -EAGAIN. */
+/* Reads one signal, if there is one: MT_EVENT_STOP, _SNAPSHOT or _RESIZE. 0 or -EAGAIN. */
 int mt_events_signal(struct mt_events *e, enum mt_event *ret);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 
-static const struct mt_cmd *const commands[] = {&mt_cmd_doctor, &mt_cmd_census, NULL};
+static const struct mt_cmd *const commands[] = {&mt_cmd_doctor, &mt_cmd_census, &mt_cmd_top, NULL};
 
 /* A missing standard stream must not become one of our own fds. */
 static int open_standard_streams(void)

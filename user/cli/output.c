@@ -6,21 +6,24 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "cli/aside.h"
 #include "cli/options.h"
 
 #define FILE_MODE 0644
 #define NS_PER_S  1000000000ull
 
+/* Of files by pid, that stay open: there may be one for each process of the machine. */
+#define OPEN_MAX 64
+
 struct stream {
-	pid_t pid; /* 0: all targets */
-	int fd;
+	pid_t pid;  /* 0: all targets */
+	int fd;     /* -1: closed meanwhile */
 	char *path; /* owned */
 };
 
@@ -29,7 +32,7 @@ struct mt_output {
 	struct mt_render_opts opts;
 	char *pattern; /* owned; NULL: standard output */
 	bool by_pid, by_seq, expands;
-	struct stream *streams; /* owned */
+	struct stream *streams; /* owned, by pid */
 	size_t n_streams;
 	struct mt_writer w;
 };
@@ -136,41 +139,74 @@ static int nofollow(const struct mt_output *o)
  * O_APPEND: the file stays whole when somebody truncates it to rotate it.
  * O_NOCTTY: a terminal as FILE must not become ours.
  */
-static int stream_open(struct mt_output *o, pid_t pid, const char *path, struct stream **ret)
+static int open_path(const struct mt_output *o, const char *path, int flags)
 {
-	int flags = O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOCTTY;
+	flags |= O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | nofollow(o);
+	flags = open(path, flags, FILE_MODE);
+	return flags < 0 ? fail(-errno, path) : flags;
+}
+
+/* Opens a new one, to stand at place i. */
+static int stream_open(struct mt_output *o, size_t i, pid_t pid, const char *path)
+{
 	_cleanup_free_ char *copy = strdup(path);
-	_cleanup_close_ int fd = -1;
 	struct stream *v;
+	int fd;
 
 	v = copy ? reallocarray(o->streams, o->n_streams + 1, sizeof(*v)) : NULL;
 	if (!v)
 		return mt_err_r(-ENOMEM, "out of memory");
 	o->streams = v;
-	fd = open(path, flags | nofollow(o), FILE_MODE);
+	fd = open_path(o, path, O_TRUNC);
 	if (fd < 0)
-		return fail(-errno, path);
-	*ret = &v[o->n_streams++];
-	**ret = (struct stream){.pid = pid, .fd = TAKE_FD(fd), .path = TAKE_PTR(copy)};
+		return fd;
+	memmove(&v[i + 1], &v[i], (o->n_streams - i) * sizeof(*v));
+	v[i] = (struct stream){.pid = pid, .fd = fd, .path = TAKE_PTR(copy)};
+	o->n_streams++;
 	return 0;
+}
+
+/* Where the pid's is, or would be. */
+static size_t stream_place(const struct mt_output *o, pid_t pid)
+{
+	size_t lo = 0, hi = o->n_streams;
+
+	while (lo < hi) {
+		const size_t mid = lo + (hi - lo) / 2;
+
+		if (o->streams[mid].pid < pid)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
 }
 
 static int stream_get(struct mt_output *o, const struct mt_snapshot *s, struct stream **ret)
 {
 	_cleanup_writer_ struct mt_writer path = {0};
-	pid_t pid = o->by_pid ? s->pid : 0;
-	int r;
+	const pid_t pid = o->by_pid ? s->pid : 0;
+	const size_t i = stream_place(o, pid);
+	int r = 0;
 
-	for (size_t i = 0; i < o->n_streams; i++) {
-		if (o->streams[i].pid == pid) {
-			*ret = &o->streams[i];
-			return 0;
-		}
+	if (i == o->n_streams || o->streams[i].pid != pid) {
+		r = expand(o, s->pid, s->time_ns, s->seq, &path);
+		if (!r)
+			r = path.buf ? stream_open(o, i, pid, path.buf) : -ENOMEM;
+	} else if (o->streams[i].fd < 0) {
+		r = o->streams[i].fd = open_path(o, o->streams[i].path, 0);
 	}
-	r = expand(o, s->pid, s->time_ns, s->seq, &path);
-	if (!r && !path.buf)
-		r = -ENOMEM;
-	return r ? r : stream_open(o, pid, path.buf, ret);
+	*ret = &o->streams[i];
+	return r < 0 ? r : 0;
+}
+
+/* What follows for a process that has ended, or for one of many, opens it again. */
+static void stream_rest(const struct mt_output *o, struct stream *stream, bool final)
+{
+	if (!o->by_pid || (!final && o->n_streams <= OPEN_MAX))
+		return;
+	close(stream->fd);
+	stream->fd = -1;
 }
 
 static int write_stream(struct mt_output *o, const struct mt_snapshot *s)
@@ -179,13 +215,15 @@ static int write_stream(struct mt_output *o, const struct mt_snapshot *s)
 	struct stat before;
 	int r = stream_get(o, s, &stream);
 
-	if (r || !stream)
+	if (r)
 		return r;
 	if (fstat(stream->fd, &before) < 0)
 		return fail(-errno, stream->path);
 	r = mt_writer_flush(&o->w, stream->fd);
-	if (!r)
+	if (!r) {
+		stream_rest(o, stream, s->final);
 		return 0;
+	}
 	/* A full disk leaves whole records, not the half of one. */
 	if (S_ISREG(before.st_mode) && ftruncate(stream->fd, before.st_size) < 0)
 		mt_warn("the last record of the output is incomplete");
@@ -198,31 +236,6 @@ static bool in_place(const struct mt_output *o, const char *path)
 	struct stat st;
 
 	return !o->expands && !lstat(path, &st) && !S_ISREG(st.st_mode);
-}
-
-/*
- * Creates a new file beside path. Its name cannot be foreseen and O_EXCL never
- * follows a link, so that in a directory of somebody else's nothing planted
- * there is written to.
- */
-static int open_aside(const char *path, struct mt_writer *name)
-{
-	for (int tries = 0; tries < 100; tries++) {
-		uint64_t random;
-		int fd;
-
-		if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-			return -EIO;
-		mt_writer_reset(name);
-		mt_writef(name, "%s.%016" PRIx64 ".tmp", path, random);
-		if (name->err)
-			return name->err;
-		fd = open(name->buf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-			  FILE_MODE);
-		if (fd >= 0 || errno != EEXIST)
-			return fd >= 0 ? fd : -errno;
-	}
-	return -EEXIST;
 }
 
 /* Writes to fd and closes it: some file systems tell of a full disk only then. */
@@ -238,7 +251,7 @@ static int write_close(struct mt_output *o, int fd)
 static int replace(struct mt_output *o, const char *path)
 {
 	_cleanup_writer_ struct mt_writer aside = {0};
-	int fd = open_aside(path, &aside), r;
+	int fd = mt_aside_open(path, &aside), r;
 
 	if (fd < 0)
 		return fd;
@@ -327,7 +340,6 @@ static int check_directory(const struct mt_output *o)
 static int prepare(struct mt_output *o)
 {
 	_cleanup_writer_ struct mt_writer path = {0};
-	struct stream *stream;
 	struct timespec now;
 	int r = scan_pattern(o);
 
@@ -339,7 +351,7 @@ static int prepare(struct mt_output *o)
 	r = expand(o, 0, (uint64_t)now.tv_sec * NS_PER_S, 0, &path);
 	if (!r && !path.buf)
 		r = -ENOMEM;
-	return r ? r : stream_open(o, 0, path.buf, &stream);
+	return r ? r : stream_open(o, 0, 0, path.buf);
 }
 
 int mt_output_new(const char *pattern, const struct mt_render_ops *format,
@@ -368,7 +380,8 @@ void mt_output_free(struct mt_output **o)
 	if (!*o)
 		return;
 	for (size_t i = 0; i < (*o)->n_streams; i++) {
-		close((*o)->streams[i].fd);
+		if ((*o)->streams[i].fd >= 0)
+			close((*o)->streams[i].fd);
 		free((*o)->streams[i].path);
 	}
 	free((*o)->streams);

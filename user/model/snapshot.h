@@ -63,6 +63,7 @@ struct mt_snapshot {
 	/* who */
 	uint64_t processes; /* 0: one process; else the total of so many, see total.h */
 	pid_t pid;
+	pid_t ppid;          /* the parent's; 0 not known */
 	uint64_t start_time; /* clock ticks since boot */
 	char comm[64];
 	char exe[4096];

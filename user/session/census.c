@@ -66,9 +66,10 @@ int mt_census_begin(struct mt_session *s, struct mt_tracee *t)
 	if (t->census.baseline == MT_BASELINE_CENSUS)
 		take_levels(t, &m);
 	else if (!mt_tracee_has_ended(t))
-		mt_warn("pid %d: the heap from before the attach is not known, levels count from "
-			"the attach: %s",
-			t->pid, t->census.why);
+		mt_log(s->opts.all ? MT_LOG_INFO : MT_LOG_WARN,
+		       "pid %d: the heap from before the attach is not known, levels count from "
+		       "the attach: %s",
+		       t->pid, t->census.why);
 	return 0;
 }
 

@@ -9,6 +9,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -43,34 +45,38 @@ static int enter_file(struct mt_session *s, uint32_t id, const struct mt_alloc_f
 /* An id that no probe bears; 0 if all are taken. */
 static uint32_t new_id(struct mt_session *s)
 {
-	for (uint32_t tries = 1; tries < MT_FILES_MAX; tries++) {
-		s->last_file_id = s->last_file_id % (MT_FILES_MAX - 1) + 1;
+	const uint32_t max = bpf_map__max_entries(s->progs.skel->maps.mt_files);
+
+	for (uint32_t tries = 1; tries < max; tries++) {
+		s->last_file_id = s->last_file_id % (max - 1) + 1;
 		if (!mt_files_find(s, s->last_file_id))
 			return s->last_file_id;
 	}
 	return 0;
 }
 
-static int attach(struct mt_session *s, const struct mt_probed *p)
+/* fd: the file. */
+static int attach(struct mt_session *s, const struct mt_probed *p, int fd)
 {
 	const struct mt_alloc_found *f = p->found;
+	const pid_t pid = (pid_t)p->key.tgid;
 	int r = enter_file(s, p->id, f);
 
 	if (!r)
-		r = mt_keeper_attach(&s->keeper, p->id, p->tgid ? p->tgid : -1, f);
-	if (!r || (p->tgid && (r == -ESRCH || kill(p->tgid, 0))))
+		r = mt_keeper_attach(&s->keeper, p->id, pid ? pid : -1, fd, f);
+	if (!r || (pid && (r == -ESRCH || kill(pid, 0))))
 		return r ? -ESRCH : 0;
-	if (p->tgid)
+	if (pid)
 		return mt_err_r(r, "cannot probe %s of pid %d: %s; see memtrace doctor -p %d",
-				f->path, p->tgid, strerror(-r), p->tgid);
+				f->path, pid, strerror(-r), pid);
 	return mt_err_r(r, "cannot probe %s: %s", f->path, strerror(-r));
 }
 
 /* Probes one allocator of a file and keeps it. *found is taken, without what follows it. */
-static int add_one(struct mt_session *s, const struct mt_file_key *key,
+static int add_one(struct mt_session *s, const struct mt_file_key *key, int fd,
 		   struct mt_alloc_found **found, uint32_t *id)
 {
-	struct mt_probed p = {.id = new_id(s), .tgid = (pid_t)key->tgid, .moved = key->moved};
+	struct mt_probed p = {.id = new_id(s), .key = *key};
 	struct mt_probed *v = reallocarray(s->probed, s->n_probed + 1, sizeof(*v));
 	int r;
 
@@ -80,39 +86,42 @@ static int add_one(struct mt_session *s, const struct mt_file_key *key,
 	if (!p.id)
 		return mt_err_r(-ENOSPC, "too many files with allocators");
 	p.found = *found;
-	r = attach(s, &p);
+	r = p.found->id.layout == MT_LAYOUT_REQUESTED ? mt_blocks_open(s) : 0;
+	if (!r)
+		r = attach(s, &p, fd);
 	if (r)
 		return r;
-	*found = p.found->next;
-	p.found->next = NULL;
+	*found = TAKE_PTR(p.found->next);
 	*id = p.id;
 	s->probed[s->n_probed++] = p;
 	return 0;
 }
 
 /* All of them; *id is the first one's. What is left of *found is the caller's. */
-static int add(struct mt_session *s, const struct mt_file_key *key, struct mt_alloc_found **found,
-	       uint32_t *id)
+static int add(struct mt_session *s, const struct mt_file_key *key, int fd,
+	       struct mt_alloc_found **found, uint32_t *id)
 {
-	int r = add_one(s, key, found, id);
+	int r = add_one(s, key, fd, found, id);
+	uint32_t other;
 
-	while (!r && *found) {
-		uint32_t other;
-
-		r = add_one(s, key, found, &other);
-	}
+	while (!r && *found)
+		r = add_one(s, key, fd, found, &other);
 	return r;
 }
 
-/* Of those that serve the same processes, the one that is this very file. */
-static const struct mt_probed *same_file(const struct mt_session *s, const struct mt_file_key *key,
-					 const struct mt_alloc_found *found)
+static bool same_key(const struct mt_file_key *a, const struct mt_file_key *b)
+{
+	return a->inode == b->inode && a->ino == b->ino && a->dev == b->dev && a->gen == b->gen;
+}
+
+/* Of those that serve the same processes, the one that is this very file: it was forgotten. */
+static const struct mt_probed *same_file(const struct mt_session *s, const struct mt_file_key *key)
 {
 	for (size_t i = 0; i < s->n_probed; i++) {
 		const struct mt_probed *p = &s->probed[i];
 
-		if (p->tgid == (pid_t)key->tgid && p->moved == key->moved &&
-		    p->found->dev == found->dev && p->found->inode == found->inode)
+		if (p->key.tgid == key->tgid && p->key.moved == key->moved &&
+		    same_key(&p->key, key))
 			return p;
 	}
 	return NULL;
@@ -127,6 +136,30 @@ static const struct mt_mapping *mapping_at(pid_t pid, uint64_t addr, struct mt_m
 }
 
 /*
+ * True if fd is the file of the key. A process can map another file where it had
+ * the one that the kernel told of: what is found in that one would be said of
+ * this one, for all processes. Mapped here, it has a key of its own.
+ */
+static bool is_of_key(struct mt_session *s, int fd, const struct mt_file_key *key)
+{
+	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	void *at = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	_cleanup_free_ struct mt_code *v = NULL;
+	bool is = false;
+	size_t n = 0;
+
+	if (at == MAP_FAILED)
+		return false;
+	if (mt_code_list(s, getpid(), &v, &n))
+		is = true; /* no telling: then it is what it seems */
+	for (size_t i = 0; i < n; i++)
+		is = is || (v[i].tgid == (uint32_t)getpid() && v[i].start == (uintptr_t)at &&
+			    same_key(&v[i].key, key));
+	munmap(at, size);
+	return is;
+}
+
+/*
  * Looks at a file that pid has mapped at addr. *id: of its probes, 0 if it has no
  * allocator. 0 or -errno: it could not be looked at, or not be probed.
  */
@@ -135,6 +168,7 @@ static int learn(struct mt_session *s, pid_t pid, uint64_t addr, const struct mt
 {
 	struct bpf_map *known = s->progs.skel->maps.mt_known;
 	MT_CLEANUP(mt_alloc_found_free) struct mt_alloc_found *found = NULL;
+	_cleanup_close_ int fd = -1;
 	const struct mt_probed *same;
 	const struct mt_mapping *m;
 	int r;
@@ -145,14 +179,16 @@ static int learn(struct mt_session *s, pid_t pid, uint64_t addr, const struct mt
 	m = mapping_at(pid, addr, maps);
 	if (!m)
 		return -ESRCH;
-	r = mt_alloc_inspect_file(pid, m, &found);
+	r = mt_alloc_inspect_file(pid, m, &fd, &found);
 	if (r == -ESRCH || r == -ENOMEM)
 		return r;
+	if (fd < 0 || !is_of_key(s, fd, key))
+		return -ESRCH;
 	if (!r) {
-		same = same_file(s, key, found);
+		same = same_file(s, key);
 		*id = same ? same->id : 0;
 	}
-	r = r || *id ? 0 : add(s, key, &found, id);
+	r = r || *id ? 0 : add(s, key, fd, &found, id);
 	/* what could not be probed is not tried again for each process that maps it */
 	if (r != -ESRCH)
 		bpf_map__update_elem(known, key, sizeof(*key), id, sizeof(*id), BPF_ANY);
@@ -250,14 +286,15 @@ void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct m
 	mt_files_release(s, l);
 }
 
-void mt_files_forget(struct mt_session *s, pid_t tgid)
+/* Takes the probes of those away that keep says so of. */
+static void drop(struct mt_session *s, bool (*keep)(const struct mt_probed *, pid_t), pid_t tgid)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->n_probed; i++) {
 		struct mt_probed *p = &s->probed[i];
 
-		if (p->tgid != tgid) {
+		if (keep(p, tgid)) {
 			s->probed[n++] = *p;
 			continue;
 		}
@@ -265,6 +302,68 @@ void mt_files_forget(struct mt_session *s, pid_t tgid)
 		mt_alloc_found_free(&p->found);
 	}
 	s->n_probed = n;
+}
+
+static bool is_of_others(const struct mt_probed *p, pid_t tgid)
+{
+	return p->key.tgid != (uint32_t)tgid;
+}
+
+void mt_files_forget(struct mt_session *s, pid_t tgid)
+{
+	drop(s, is_of_others, tgid);
+}
+
+static bool is_mapped(const struct mt_probed *p, pid_t unused)
+{
+	(void)unused;
+	return p->mapped;
+}
+
+#define COLLECT_NS 300000000000u /* five minutes */
+
+/* What the tracees call their allocators goes with the files. */
+static void unname(struct mt_session *s, const struct mt_alloc_found *found)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->tracees[i]->found == found)
+			s->tracees[i]->found = NULL;
+}
+
+/*
+ * The kernel tells of a file that it does not know: they are forgotten there
+ * before it is seen who has them mapped, so that nobody maps one unnoticed.
+ */
+void mt_files_collect(struct mt_session *s)
+{
+	struct bpf_map *known = s->progs.skel->maps.mt_known;
+	const uint64_t now = mt_clock_ns(CLOCK_MONOTONIC);
+	_cleanup_free_ struct mt_code *v = NULL;
+	size_t n = 0;
+
+	if (!s->collected_ns)
+		s->collected_ns = now;
+	if (now - s->collected_ns < COLLECT_NS || !s->n_probed)
+		return;
+	s->collected_ns = now;
+	for (size_t i = 0; i < s->n_probed; i++) {
+		bpf_map__delete_elem(known, &s->probed[i].key, sizeof(s->probed[i].key), 0);
+		s->probed[i].mapped = false;
+	}
+	if (mt_code_list(s, -1, &v, &n))
+		return;
+	for (size_t i = 0; i < s->n_probed; i++) {
+		struct mt_probed *p = &s->probed[i];
+
+		for (size_t k = 0; k < n && !p->mapped; k++)
+			p->mapped = p->key.tgid || same_key(&p->key, &v[k].key);
+		if (p->mapped)
+			bpf_map__update_elem(known, &p->key, sizeof(p->key), &p->id, sizeof(p->id),
+					     BPF_ANY);
+		else
+			unname(s, p->found);
+	}
+	drop(s, is_mapped, 0);
 }
 
 void mt_files_close(struct mt_session *s)

@@ -33,11 +33,9 @@ uint64_t mt_map_memory(int fd);
 /* log2 of the slots in a chunk of counters, for so many targets. */
 uint32_t mt_chunk_shift(size_t targets);
 
-#define MT_LINKS_MAX MT_PROBES_MAX
-
 /* What to attach; plain data, since it goes through a socket. */
 struct mt_links_plan {
-	char path[4160];
+	char path[32]; /* /proc/self/fd/N in the keeper */
 	size_t n;
 	struct {
 		uint64_t offset, cookie;
@@ -47,7 +45,7 @@ struct mt_links_plan {
 
 /* The probes of one file. */
 struct mt_links {
-	struct bpf_link *v[2 * MT_LINKS_MAX];
+	struct bpf_link **v; /* owned */
 	size_t n;
 };
 
@@ -87,8 +85,8 @@ int mt_slots_read(const struct mt_slots *s, uint32_t slot, struct mt_counters *p
 /* A file whose allocator is probed. */
 struct mt_probed {
 	uint32_t id;
-	uint32_t moved; /* the execs of tgid by another thread than the leader that went before */
-	pid_t tgid;     /* 0: in every process that maps it */
+	struct mt_file_key key;
+	bool mapped;                  /* scratch of mt_files_collect */
 	struct mt_alloc_found *found; /* owned */
 };
 
@@ -138,7 +136,7 @@ struct mt_session {
 	bool keeper_gone; /* and all probes with it */
 	struct mt_slots slots;
 	struct ring_buffer *life;
-	bool consuming; /* it is being read */
+	bool consuming;     /* it is being read */
 	uint64_t life_lost; /* events that it had no room for, as far as that was seen to */
 	int epoll_fd;
 	int timer_fd; /* looks again at images that are still loading, and takes censuses */
@@ -153,6 +151,8 @@ struct mt_session {
 	size_t n_probed;
 	bool crowded; /* and that was said: there are more processes than room */
 	uint32_t last_file_id;
+	uint64_t collected_ns;   /* CLOCK_MONOTONIC of the last mt_files_collect */
+	int blocks_fd;           /* the map of live blocks; -1: no allocator needs one */
 	struct mt_tracer tracer; /* as of tracer_ns */
 	uint64_t tracer_ns;
 };
@@ -187,8 +187,26 @@ void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct m
 void mt_files_release(struct mt_session *s, const struct mt_life *l);
 /* A process that ended or moved: probes of its own are of no more use. */
 void mt_files_forget(struct mt_session *s, pid_t tgid);
+/*
+ * Files that no process maps any more: their probes would keep a deleted file's
+ * blocks on the disk. At most every few minutes.
+ */
+void mt_files_collect(struct mt_session *s);
 const struct mt_alloc_found *mt_files_find(const struct mt_session *s, uint32_t id);
 void mt_files_close(struct mt_session *s);
+
+/* blocks.c */
+/*
+ * Drops the blocks that the programs keep of the slot (sizes as requested) but
+ * for those of the image after so many execs; MT_BLOCKS_ALL: all. Costs nothing
+ * where no such allocator was seen.
+ */
+#define MT_BLOCKS_ALL UINT64_MAX
+/* Such a map, for so many. The fd or -errno. */
+int mt_blocks_map(uint32_t max);
+/* Makes the one that the programs use, unless it is there. 0 or -errno, logged. */
+int mt_blocks_open(struct mt_session *s);
+void mt_blocks_drop(const struct mt_session *s, uint32_t slot, uint64_t execs);
 
 /* code.c: the iterator over mappings */
 /* All code of files, of the process or of all (-1), by process. The caller frees *ret. */

@@ -26,7 +26,6 @@ struct request {
 static void plan_probes(struct mt_links_plan *plan, const struct mt_alloc_found *found,
 			uint32_t file_id)
 {
-	snprintf(plan->path, sizeof(plan->path), "%s", found->open_path);
 	plan->n = found->n_probes;
 	for (size_t i = 0; i < found->n_probes; i++) {
 		plan->v[i].offset = found->probes[i].offset;
@@ -55,14 +54,57 @@ static void withdraw(bool multi)
 		mt_log_set_sink(NULL); /* none of them is needed to keep probes */
 }
 
+/* What can be in the control part of a message: one file. */
+union passed {
+	struct cmsghdr h;
+	char room[CMSG_SPACE(sizeof(int))];
+};
+
+/* Sends the request, and with it the file, if any. 0 or -EPIPE. */
+static int send_request(int sock, const struct request *rq, int fd)
+{
+	struct iovec iov = {(void *)(uintptr_t)rq, sizeof(*rq)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	union passed p = {0};
+
+	if (fd >= 0) {
+		m.msg_control = &p;
+		m.msg_controllen = sizeof(p);
+		p.h.cmsg_level = SOL_SOCKET;
+		p.h.cmsg_type = SCM_RIGHTS;
+		p.h.cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(&p.h), &fd, sizeof(fd));
+	}
+	return sendmsg(sock, &m, MSG_NOSIGNAL) == (ssize_t)sizeof(*rq) ? 0 : -EPIPE;
+}
+
+/* The next request; *fd: its file, -1 none. False: the other end is closed. */
+static bool receive_request(int sock, struct request *rq, int *fd)
+{
+	struct iovec iov = {rq, sizeof(*rq)};
+	union passed p = {0};
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &p, .msg_controllen = sizeof(p)};
+	const bool got = recvmsg(sock, &m, MSG_CMSG_CLOEXEC) == (ssize_t)sizeof(*rq);
+	const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	*fd = -1;
+	if (got && c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+	return got;
+}
+
 /* Does what is asked. True if an answer is waited for, which is *r. */
-static bool handle(struct request *rq, const struct mt_progs *p, struct mt_links *links, int *r)
+static bool handle(struct request *rq, int fd, const struct mt_progs *p, struct mt_links *links,
+		   int *r)
 {
 	*r = -EINVAL;
 	if (rq->file_id >= MT_FILES_MAX || rq->plan.n > MT_PROBES_MAX)
 		return rq->pid != 0;
 	mt_links_detach(&links[rq->file_id]);
-	if (rq->pid)
+	/* by a path the kernel might find another file than the one that was looked at */
+	snprintf(rq->plan.path, sizeof(rq->plan.path), "/proc/self/fd/%d", fd);
+	if (rq->pid && fd >= 0)
 		*r = mt_links_attach(&links[rq->file_id], p, rq->pid, &rq->plan);
 	return rq->pid != 0;
 }
@@ -72,12 +114,16 @@ static void serve(int fd, const struct mt_progs *p)
 {
 	_cleanup_free_ struct mt_links *links = calloc(MT_FILES_MAX, sizeof(*links));
 	_cleanup_free_ struct request *rq = malloc(sizeof(*rq));
-	int r;
+	int file, r;
 
-	while (rq && links && recv(fd, rq, sizeof(*rq), 0) == (ssize_t)sizeof(*rq))
-		if (handle(rq, p, links, &r) &&
-		    send(fd, &r, sizeof(r), MSG_NOSIGNAL) != (ssize_t)sizeof(r))
+	while (rq && links && receive_request(fd, rq, &file)) {
+		const bool answer = handle(rq, file, p, links, &r);
+
+		if (file >= 0)
+			close(file);
+		if (answer && send(fd, &r, sizeof(r), MSG_NOSIGNAL) != (ssize_t)sizeof(r))
 			break;
+	}
 	mt_links_detach_all(links, links ? MT_FILES_MAX : 0);
 }
 
@@ -105,12 +151,7 @@ int mt_keeper_start(struct mt_keeper *k, const struct mt_progs *p)
 	return 0;
 }
 
-static int ask(struct mt_keeper *k, const struct request *rq)
-{
-	return send(k->fd, rq, sizeof(*rq), MSG_NOSIGNAL) == (ssize_t)sizeof(*rq) ? 0 : -EPIPE;
-}
-
-int mt_keeper_attach(struct mt_keeper *k, uint32_t file_id, pid_t pid,
+int mt_keeper_attach(struct mt_keeper *k, uint32_t file_id, pid_t pid, int fd,
 		     const struct mt_alloc_found *found)
 {
 	_cleanup_free_ struct request *rq = calloc(1, sizeof(*rq));
@@ -121,7 +162,7 @@ int mt_keeper_attach(struct mt_keeper *k, uint32_t file_id, pid_t pid,
 	rq->file_id = file_id;
 	rq->pid = pid;
 	plan_probes(&rq->plan, found, file_id);
-	r = ask(k, rq);
+	r = send_request(k->fd, rq, fd);
 	if (!r && recv(k->fd, &r, sizeof(r), 0) != (ssize_t)sizeof(r))
 		return -EPIPE;
 	return r;
@@ -134,7 +175,7 @@ void mt_keeper_detach(struct mt_keeper *k, uint32_t file_id)
 	if (!rq)
 		return;
 	rq->file_id = file_id;
-	ask(k, rq);
+	send_request(k->fd, rq, -1);
 }
 
 void mt_keeper_stop(struct mt_keeper *k)

@@ -22,8 +22,11 @@ struct mt_keeper {
 
 /* Forks the keeper. 0 or -errno, logged. */
 int mt_keeper_start(struct mt_keeper *k, const struct mt_progs *p);
-/* Attaches found's probes to the process, -1: to all, as those of a file id. 0 or -errno. */
-int mt_keeper_attach(struct mt_keeper *k, uint32_t file_id, pid_t pid,
+/*
+ * Attaches found's probes to the process, -1: to all, as those of a file id. fd:
+ * the file that found was read from. 0 or -errno.
+ */
+int mt_keeper_attach(struct mt_keeper *k, uint32_t file_id, pid_t pid, int fd,
 		     const struct mt_alloc_found *found);
 /* Takes them away again, some time soon. */
 void mt_keeper_detach(struct mt_keeper *k, uint32_t file_id);

@@ -101,6 +101,7 @@ static void on_fork(struct mt_session *s, const struct mt_life *l)
 static void on_exec(struct mt_session *s, struct mt_tracee *t, const struct mt_life *l)
 {
 	t->execs = l->target.execs;
+	mt_blocks_drop(s, t->slot, t->execs);
 	t->exec_ns = l->time;
 	t->untraced = s->keeper_gone;
 	t->learned = 0;

@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "memtrace.skel.h"
 #include "session/internal.h"
@@ -68,9 +69,13 @@ static int attach_side(struct mt_links *l, const struct mt_progs *p, bool ret, p
 int mt_links_attach(struct mt_links *l, const struct mt_progs *p, pid_t pid,
 		    const struct mt_links_plan *plan)
 {
-	/* returns first: an entry must not open a frame that no return will close */
-	int r = attach_side(l, p, true, pid, plan);
+	int r;
 
+	l->v = calloc(2 * plan->n + 1, sizeof(struct bpf_link *));
+	if (!l->v)
+		return -ENOMEM;
+	/* returns first: an entry must not open a frame that no return will close */
+	r = attach_side(l, p, true, pid, plan);
 	if (!r)
 		r = attach_side(l, p, false, pid, plan);
 	if (r)
@@ -113,9 +118,15 @@ void mt_links_detach_all(struct mt_links *l, size_t n)
 				used = 0;
 			}
 		}
-		l[i].n = 0;
 	}
 	destroy_all(v, used);
+	for (size_t i = 0; i < n; i++) {
+		if (!l[i].v)
+			continue;
+		free(l[i].v);
+		l[i].v = NULL;
+		l[i].n = 0;
+	}
 }
 
 void mt_links_detach(struct mt_links *l)

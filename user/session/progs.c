@@ -114,6 +114,7 @@ uint64_t mt_map_memory(int fd)
 #define RESERVE      256u
 #define RING_FOLLOW  (1u << 20)
 #define FILES_SINGLE 64u
+#define HOLDS_SINGLE 16u
 
 /* Room for what is followed: one process and its like need far less. */
 static void size_maps(struct memtrace_bpf *skel, const struct mt_session_opts *opts)
@@ -127,13 +128,15 @@ static void size_maps(struct memtrace_bpf *skel, const struct mt_session_opts *o
 		bpf_map__set_max_entries(skel->maps.mt_life, RING_FOLLOW);
 	} else {
 		bpf_map__set_max_entries(skel->maps.mt_known, FILES_SINGLE * (n + 15));
+		bpf_map__set_max_entries(skel->maps.mt_files, FILES_SINGLE * (n + 1));
+		bpf_map__set_max_entries(skel->maps.mt_holds, HOLDS_SINGLE * MT_HOLD_ROUNDS);
 	}
 	skel->rodata->mt_chunk_shift = shift;
 }
 
 /*
  * What the kernel takes for the shape of every chunk; libbpf does not own it.
- * (libbpf 1.4 cannot set the size of an inner map that it makes itself.)
+ * (libbpf 1.4 cannot set the size or the flags of an inner map that it makes itself.)
  */
 static int chunk_like(const struct memtrace_bpf *skel)
 {
@@ -144,7 +147,7 @@ static int chunk_like(const struct memtrace_bpf *skel)
 static int open_and_load(struct mt_progs *p, const struct mt_kernel *k,
 			 const struct mt_session_opts *opts, bool fexit, bool exit_mm)
 {
-	_cleanup_close_ int chunk = -1;
+	_cleanup_close_ int chunk = -1, blocks = -1;
 	int r;
 
 	p->skel = memtrace_bpf__open();
@@ -159,7 +162,11 @@ static int open_and_load(struct mt_progs *p, const struct mt_kernel *k,
 	p->skel->rodata->mt_hold_ns = opts->max_stop_ns;
 	size_maps(p->skel, opts);
 	chunk = chunk_like(p->skel);
+	blocks = mt_blocks_map(1);
 	r = chunk < 0 ? chunk : bpf_map__set_inner_map_fd(p->skel->maps.mt_chunks, chunk);
+	if (!r)
+		r = blocks < 0 ? blocks
+			       : bpf_map__set_inner_map_fd(p->skel->maps.mt_blocks, blocks);
 	return r ? r : memtrace_bpf__load(p->skel);
 }
 

@@ -190,8 +190,10 @@ void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth 
 		t->parts_cost = mt_clock_ns(CLOCK_MONOTONIC) - now;
 	if (depth != MT_VM_STATUS)
 		t->parts_ns = now;
-	if (!mt_proc_status_read(t->pid, &status))
+	if (!mt_proc_status_read(t->pid, &status)) {
 		memcpy(t->comm, status.comm, sizeof(t->comm));
+		t->ppid = status.ppid;
+	}
 }
 
 /* One reading serves the snapshots of one moment. */
@@ -214,6 +216,21 @@ static void fill_tracer(struct mt_session *s, struct mt_snapshot *snap)
 	snap->tracer.events = snap->flows.events;
 }
 
+/* What is said of one allocator: its name, and what of its blocks is not exact. */
+static void tell_allocator(const struct mt_alloc_found *f, struct mt_snapshot *snap, size_t *len)
+{
+	const size_t room = sizeof(snap->allocator) - *len;
+
+	*len += (size_t)snprintf(snap->allocator + *len, room, "%s%s%s%s", *len ? ", " : "",
+				 f->allocator->name, f->id.version[0] ? " " : "", f->id.version);
+	if (*len >= sizeof(snap->allocator))
+		*len = sizeof(snap->allocator) - 1;
+	if (f->id.layout == MT_LAYOUT_REQUESTED)
+		snap->sizes = "requested";
+	if (f->n_missed) /* some of its functions are not seen */
+		snap->flows.untraced = true;
+}
+
 /* The allocators that it has called, or else the one that it would. */
 static void name_allocators(const struct mt_session *s, const struct mt_tracee *t,
 			    struct mt_snapshot *snap)
@@ -225,10 +242,8 @@ static void name_allocators(const struct mt_session *s, const struct mt_tracee *
 	if (mt_tracee_target(s, t, &k))
 		for (size_t i = 0; i < MT_TARGET_FILES && k.files[i]; i++)
 			found[n++] = mt_files_find(s, k.files[i]);
-	for (size_t i = 0; i < MT_TARGET_FILES && found[i] && len < sizeof(snap->allocator); i++)
-		len += (size_t)snprintf(snap->allocator + len, sizeof(snap->allocator) - len,
-					"%s%s%s%s", i ? ", " : "", found[i]->allocator->name,
-					found[i]->id.version[0] ? " " : "", found[i]->id.version);
+	for (size_t i = 0; i < MT_TARGET_FILES && found[i]; i++)
+		tell_allocator(found[i], snap, &len);
 }
 
 static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struct mt_snapshot *snap)
@@ -238,16 +253,17 @@ static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struc
 	snap->seq = t->seq++;
 	snap->final = t->ended;
 	snap->pid = t->pid;
+	snap->ppid = t->ppid;
 	snap->start_time = t->start_time;
 	memcpy(snap->comm, t->comm, sizeof(snap->comm));
 	memcpy(snap->exe, t->exe, sizeof(snap->exe));
 	memcpy(snap->cgroup, t->cgroup, sizeof(snap->cgroup));
 	mt_container_id(t->cgroup, snap->container, sizeof(snap->container));
 	snap->runtime = "native";
+	snap->sizes = "usable";
 	if (!snap->flows.untraced)
 		name_allocators(s, t, snap);
 	snap->mode = "exact";
-	snap->sizes = "usable";
 	snap->since = t->since;
 	snap->vm_source = s->progs.vm_source;
 }

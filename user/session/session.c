@@ -57,6 +57,7 @@ int mt_session_new(const struct mt_session_opts *opts, struct mt_session **ret)
 	if (!s->opts.max_stop_ns)
 		s->opts.max_stop_ns = MT_CENSUS_MAX_STOP_NS;
 	s->timer_fd = -1;
+	s->blocks_fd = -1;
 	s->start_ns = mt_clock_ns(CLOCK_MONOTONIC);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->cpus = libbpf_num_possible_cpus();
@@ -99,6 +100,8 @@ void mt_session_free(struct mt_session **sp)
 	mt_slots_close(&s->slots);
 	mt_files_close(s);
 	mt_progs_unload(&s->progs);
+	if (s->blocks_fd >= 0)
+		close(s->blocks_fd);
 	if (s->timer_fd >= 0)
 		close(s->timer_fd);
 	if (s->epoll_fd >= 0)
@@ -222,6 +225,8 @@ int mt_session_service(struct mt_session *s)
 	check_keeper(s);
 	mt_life_consume(s);
 	mt_slots_refill(&s->slots);
+	if (s->opts.all || s->opts.follow)
+		mt_files_collect(s);
 	return mt_life_on_timer(s);
 }
 
@@ -244,6 +249,7 @@ void mt_session_forget_ended(struct mt_session *s)
 			s->tracees[n++] = t;
 			continue;
 		}
+		mt_blocks_drop(s, t->slot, MT_BLOCKS_ALL);
 		mt_slots_put(&s->slots, t->slot);
 		mt_files_forget(s, t->pid);
 		mt_tracee_free(&t);

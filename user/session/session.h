@@ -26,6 +26,8 @@ struct mt_session_opts {
 	bool no_sleepable;  /* as a kernel without sleepable uprobe programs */
 	uint64_t smaps_ns;  /* how old a full smaps reading may be; 0: 10 s */
 	bool no_census;     /* levels of running processes count from the attach */
+	/* Live blocks of allocators whose block sizes are unknown, of all targets; 0: 1048576 */
+	size_t max_blocks;
 	/* The longest that a census, or an allocator that is new here, may hold a target; 0: 250 ms
 	 */
 	uint64_t max_stop_ns;

@@ -276,7 +276,7 @@ const struct mt_elf_symbols *mt_elf_dynsym(const struct mt_elf *elf)
 	return load_symbols(elf, &elf->cache->dyn, SHT_DYNSYM);
 }
 
-static const struct mt_elf_symbols *symtab(const struct mt_elf *elf)
+const struct mt_elf_symbols *mt_elf_symtab(const struct mt_elf *elf)
 {
 	return load_symbols(elf, &elf->cache->sym, SHT_SYMTAB);
 }
@@ -313,7 +313,7 @@ static const struct mt_sym *find_in(const struct mt_elf_symbols *s, const char *
 int mt_elf_find_func(const struct mt_elf *elf, const char *name, struct mt_sym *ret)
 {
 	const struct mt_sym *found =
-		find_in(mt_elf_dynsym(elf), name) ?: find_in(symtab(elf), name);
+		find_in(mt_elf_dynsym(elf), name) ?: find_in(mt_elf_symtab(elf), name);
 
 	if (!found)
 		return -ENOENT;
@@ -372,7 +372,7 @@ bool mt_elf_is_static(const struct mt_elf *elf)
 
 bool mt_elf_has_symtab(const struct mt_elf *elf)
 {
-	return symtab(elf)->n_funcs || mt_elf_dynsym(elf)->n_funcs;
+	return mt_elf_symtab(elf)->n_funcs || mt_elf_dynsym(elf)->n_funcs;
 }
 
 static int by_addr(const void *pa, const void *pb)
@@ -388,7 +388,7 @@ static int by_addr(const void *pa, const void *pb)
 
 int mt_elf_funcs(const struct mt_elf *elf, const struct mt_sym **ret, size_t *n)
 {
-	const struct mt_elf_symbols *dyn = mt_elf_dynsym(elf), *sym = symtab(elf);
+	const struct mt_elf_symbols *dyn = mt_elf_dynsym(elf), *sym = mt_elf_symtab(elf);
 	struct mt_elf_cache *c = elf->cache;
 
 	if (!c->have_funcs) {
@@ -422,6 +422,24 @@ int mt_elf_text(const struct mt_elf *elf, uint64_t addr, const uint8_t **bytes, 
 	*len = data->d_size;
 	*start = ph->p_vaddr;
 	return 0;
+}
+
+int mt_elf_read(const struct mt_elf *elf, uint64_t addr, void *dst, size_t n)
+{
+	for (size_t i = 0; i < elf->n_ph; i++) {
+		const GElf_Phdr *ph = &elf->ph[i];
+		const Elf_Data *data;
+
+		if (ph->p_type != PT_LOAD || (ph->p_flags & PF_W) || addr < ph->p_vaddr)
+			continue;
+		data = load_segment(elf, i, ELF_T_BYTE);
+		if (!data || addr - ph->p_vaddr > data->d_size ||
+		    n > data->d_size - (addr - ph->p_vaddr))
+			continue;
+		memcpy(dst, (const uint8_t *)data->d_buf + (addr - ph->p_vaddr), n);
+		return 0;
+	}
+	return -ENOENT;
 }
 
 /* Old linkers put read-only data beside the code: those segments come last. */

@@ -36,6 +36,14 @@ void mt_elf_free(struct mt_elf **elf);
 int mt_elf_find_func(const struct mt_elf *elf, const char *name, struct mt_sym *ret);
 /* The same in .dynsym alone. */
 bool mt_elf_exports(const struct mt_elf *elf, const char *name);
+/*
+ * Looks for the variable whose name is suffix, or ends with it behind a prefix
+ * and '_', in .symtab and then .dynsym; only name, addr and size are set. -ENOENT:
+ * not there; -ENOTUNIQ: several, at different addresses.
+ */
+int mt_elf_find_object(const struct mt_elf *elf, const char *suffix, struct mt_sym *ret);
+/* True if the range is writable memory that the file leaves zero: within .bss. */
+bool mt_elf_in_bss(const struct mt_elf *elf, uint64_t addr, uint64_t len);
 /* True if the dynamic symbol table has name as undefined (imported). */
 bool mt_elf_imports(const struct mt_elf *elf, const char *name);
 /* Name of the symbol that a relocation binds into the GOT slot at addr, or NULL. */
@@ -70,6 +78,11 @@ int mt_elf_add_debug(struct mt_elf *elf, int fd);
  */
 int mt_elf_text(const struct mt_elf *elf, uint64_t addr, const uint8_t **bytes, size_t *len,
 		uint64_t *start);
+/*
+ * Copies n bytes at link-time address addr that the file holds and no process
+ * changes: of one segment that is not writable. -ENOENT: they are not such.
+ */
+int mt_elf_read(const struct mt_elf *elf, uint64_t addr, void *dst, size_t n);
 /*
  * Finds a short read-only string in .rodata, e.g. "GNU C Library", for version
  * banners. Returns a pointer owned by the elf, with *max readable bytes, or NULL.

@@ -56,6 +56,7 @@ bool mt_elf_may_read(const struct mt_elf *elf, uint64_t off, uint64_t len);
 Elf_Data *mt_elf_read_section(const struct mt_elf *elf, Elf_Scn *scn, const GElf_Shdr *sh,
 			      size_t entry);
 const struct mt_elf_symbols *mt_elf_dynsym(const struct mt_elf *elf);
+const struct mt_elf_symbols *mt_elf_symtab(const struct mt_elf *elf);
 const char *mt_elf_name_of(const struct mt_elf_symbols *s, const GElf_Sym *sym);
 /* What was read of .symtab, which is now another. */
 void mt_elf_forget_symtab(struct mt_elf *elf);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What doctor shows of the machine, and what must be there to start. */
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -191,8 +192,32 @@ static void check_pidns(struct list *l)
 	bool initial = !stat("/proc/self/ns/pid", &st) && st.st_ino == MT_PID_INIT_INO;
 
 	add(l, "pid namespace", initial ? MT_CHECK_OK : MT_CHECK_LIMITED,
-	    "only processes of this very namespace can be traced from here", "%s",
+	    "only processes of this namespace and those below it can be traced from here", "%s",
 	    initial ? "the initial one" : "not the initial one");
+}
+
+/* Whether a thread can be held in the kernel until a new allocator is probed: files.bpf.h. */
+static void check_new_files(struct list *l)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool held = btf && btf__find_by_name_kind(btf, "bpf_task_work_schedule_resume_impl",
+						  BTF_KIND_FUNC) > 0;
+
+	btf__free(btf);
+	add(l, "new files", held ? MT_CHECK_OK : MT_CHECK_LIMITED,
+	    "what an allocator does before its probes stand is missed: levels are then a census's, "
+	    "or count from the attach; Linux 6.18 can wait",
+	    "%s", held ? "threads wait for the probes" : "threads do not wait for probes");
+}
+
+/* What it takes to copy the counts of a parent and to zero them, in the kernel. */
+static void check_children(struct list *l)
+{
+	bool able = mt_kernel_version() >= 0x051300;
+
+	add(l, "children", able ? MT_CHECK_OK : MT_CHECK_LIMITED,
+	    "-a and -F need Linux 5.19: trace single processes by -p", "%s",
+	    able ? "can be followed" : "cannot be followed");
 }
 
 static void check_seccomp(struct list *l)
@@ -225,6 +250,8 @@ size_t mt_kernel_checks(struct mt_check *checks, size_t n)
 	check_vm_source(&l);
 	check_sysctls(&l);
 	check_pidns(&l);
+	check_new_files(&l);
+	check_children(&l);
 	check_seccomp(&l);
 	libbpf_set_print(old);
 	return l.n;

@@ -87,11 +87,11 @@ typedef unsigned int (*mt_flow_fn)(void *ctx, struct mt_flow *flow);
 /*
  * Walks all instructions that can be reached from rq's entry, or with n not 0
  * from those n addresses, breadth first, and asks fn at each that leads out of
- * rq's function. -E2BIG: more than the walk is allowed to see; what fn was told
- * is then incomplete.
+ * rq's function. *budget, how many instructions it may see, goes down by those
+ * that it saw. -E2BIG: there are more; what fn was told is then incomplete.
  */
 int mt_place_walk(const struct mt_place_request *rq, const uint64_t *entries, size_t n,
-		  mt_flow_fn fn, void *ctx);
+		  mt_flow_fn fn, void *ctx, size_t *budget);
 
 /*
  * True unless decoding from the nearest function start before addr shows that

@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "sys/place_internal.h"
 
-#define INSNS_MAX 16384u          /* instructions of one walk */
+#define INSNS_MAX ((size_t)16384) /* instructions of one walk, whatever its budget */
 #define SEEN_SIZE (4 * INSNS_MAX) /* of the hash table; a power of two */
 
 struct walk {
@@ -18,7 +18,7 @@ struct walk {
 	void *ctx;
 	ZydisDecoder decoder;
 	uint64_t *seen; /* addresses plus 1; 0: empty */
-	size_t n_seen;
+	size_t n_seen, most;
 	uint64_t *queue; /* where straight lines begin */
 	size_t head, tail;
 };
@@ -157,7 +157,7 @@ static int line(struct walk *w, uint64_t at)
 			return 0;
 		if (!see(w, at))
 			return 0;
-		if (w->n_seen > INSNS_MAX)
+		if (w->n_seen > w->most)
 			return -E2BIG;
 		if (!mt_insn_decode(&w->decoder, w->rq, at, &in)) {
 			if (!called)
@@ -171,15 +171,17 @@ static int line(struct walk *w, uint64_t at)
 }
 
 int mt_place_walk(const struct mt_place_request *rq, const uint64_t *entries, size_t n,
-		  mt_flow_fn fn, void *ctx)
+		  mt_flow_fn fn, void *ctx, size_t *budget)
 {
 	_cleanup_free_ uint64_t *seen = calloc(SEEN_SIZE, sizeof(*seen));
 	_cleanup_free_ uint64_t *queue = calloc(2 * INSNS_MAX, sizeof(*queue));
 	struct walk w = {.rq = rq, .fn = fn, .ctx = ctx, .seen = seen, .queue = queue};
+	const size_t most = *budget < INSNS_MAX ? *budget : INSNS_MAX;
 	int r = 0;
 
 	if (!seen || !queue)
 		return -ENOMEM;
+	w.most = most;
 	mt_insn_init(&w.decoder);
 	if (!n)
 		enqueue(&w, rq->entry);
@@ -187,5 +189,6 @@ int mt_place_walk(const struct mt_place_request *rq, const uint64_t *entries, si
 		enqueue(&w, entries[i]);
 	while (w.head < w.tail && !r)
 		r = line(&w, queue[w.head++]);
+	*budget -= w.n_seen < most ? w.n_seen : most;
 	return r;
 }

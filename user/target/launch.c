@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pwd.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 
+#include "alloc/musl.h"
 #include "alloc/order.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -85,6 +87,12 @@ static int wait_stop(pid_t pid, int *status)
 	return WIFSTOPPED(*status) ? 0 : -ECHILD;
 }
 
+/* What runs first in the process. */
+struct loader {
+	struct mt_mapping map; /* without the path */
+	bool is_libc;          /* musl's: there may be no other library */
+};
+
 static bool in_file(const struct mt_maps *maps, uint64_t addr, const struct mt_mapping *file)
 {
 	const struct mt_mapping *m = mt_maps_find(maps, addr);
@@ -94,23 +102,27 @@ static bool in_file(const struct mt_maps *maps, uint64_t addr, const struct mt_m
 
 /*
  * At a system call of the loader: true once all libraries are mapped. glibc's
- * and musl's loaders set the thread pointer then (arch_prctl) and, later, make
- * relocated data read-only (mprotect); code outside the loader runs after both.
+ * sets the thread pointer then (arch_prctl) and, later, makes relocated data
+ * read-only (mprotect); musl's sets it at once, and relocates, itself among
+ * others, when all are mapped. Code outside the loader runs after both.
  */
-static bool libraries_mapped(pid_t pid, const struct mt_mapping *loader,
+static bool libraries_mapped(pid_t pid, const struct loader *loader,
 			     const struct user_regs_struct *regs)
 {
+	const bool relocated = regs->orig_rax == SYS_mprotect && regs->rdx == PROT_READ;
 	struct mt_maps *maps = NULL;
 	bool mapped = false, outside;
 
 	if (mt_maps_read(pid, &maps))
 		return true;
-	outside = !in_file(maps, regs->rip, loader);
-	if ((regs->orig_rax == SYS_arch_prctl && regs->rdi == ARCH_SET_FS) ||
-	    (regs->orig_rax == SYS_mprotect && regs->rdx == PROT_READ) || outside)
+	outside = !in_file(maps, regs->rip, &loader->map);
+	if (loader->is_libc)
+		mapped = relocated;
+	else if ((regs->orig_rax == SYS_arch_prctl && regs->rdi == ARCH_SET_FS) || relocated ||
+		 outside)
 		for (size_t i = 0; i < maps->n && !mapped; i++)
 			mapped = maps->v[i].exec && strstr(maps->v[i].path, ".so") &&
-				 !in_file(maps, maps->v[i].start, loader);
+				 !in_file(maps, maps->v[i].start, &loader->map);
 	mt_maps_free(&maps);
 	return mapped || outside;
 }
@@ -127,8 +139,23 @@ static bool is_loader(pid_t pid)
 	return !strncmp(base, "ld-", 3) || !strncmp(base, "ld.so", 5);
 }
 
+static bool is_musl(pid_t pid, const struct mt_mapping *m)
+{
+	char path[96], version[32];
+	struct mt_elf *elf = NULL;
+	bool is;
+
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, pid, m->start,
+		 m->end);
+	if (mt_elf_open(path, &elf))
+		return false;
+	is = mt_musl_is_libc(elf, version, sizeof(version));
+	mt_elf_free(&elf);
+	return is;
+}
+
 /* The loader's mapping right after exec: where the process starts to run. -ENOENT: static. */
-static int find_loader(pid_t pid, struct mt_mapping *loader)
+static int find_loader(pid_t pid, struct loader *loader)
 {
 	struct user_regs_struct regs;
 	const struct mt_mapping *m;
@@ -153,8 +180,9 @@ static int find_loader(pid_t pid, struct mt_mapping *loader)
 		return r;
 	m = mt_maps_find(maps, regs.rip);
 	if (m) {
-		*loader = *m;
-		loader->path = "";
+		loader->map = *m;
+		loader->map.path = "";
+		loader->is_libc = is_musl(pid, m);
 	}
 	mt_maps_free(&maps);
 	return m ? 0 : -ENOENT;
@@ -164,7 +192,7 @@ static int find_loader(pid_t pid, struct mt_mapping *loader)
 static int run_loader(pid_t pid)
 {
 	struct user_regs_struct regs;
-	struct mt_mapping loader = {0};
+	struct loader loader = {0};
 	int r = find_loader(pid, &loader), status, sig = 0;
 
 	if (r == -ENOENT)

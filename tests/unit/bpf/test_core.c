@@ -93,13 +93,18 @@ static void frame_at_entry(void **state)
 	(void)state;
 	assert_int_equal(mt_core_frame_at_entry(NULL, 1, MT_KIND_FREE, false), MT_FRAME_NONE);
 	/* the tail jump of reallocarray to realloc enters at the same sp */
-	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_REALLOC, false), MT_FRAME_INSIDE);
-	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_MEMALIGN, false), MT_FRAME_INSIDE);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_REALLOC, false),
+			 MT_FRAME_INSIDE);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_MEMALIGN, false),
+			 MT_FRAME_INSIDE);
 	/* the same function at the same sp: its earlier call never returned */
-	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_MEMALIGN, false), MT_FRAME_STALE);
-	assert_int_equal(mt_core_frame_at_entry(&f, 0x7010, MT_KIND_REALLOC, false), MT_FRAME_STALE);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_MEMALIGN, false),
+			 MT_FRAME_STALE);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x7010, MT_KIND_REALLOC, false),
+			 MT_FRAME_STALE);
 	f.nested = MT_NESTED_MAX;
-	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_REALLOC, false), MT_FRAME_STALE);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_REALLOC, false),
+			 MT_FRAME_STALE);
 	f.sp = 0;
 	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_REALLOC, false), MT_FRAME_NONE);
 }
@@ -176,9 +181,64 @@ static void page_rounding(void **state)
 	assert_int_equal(mt_core_page_up(4097, 4096), 8192);
 }
 
+/* An operator new's frame: what is nested, what shows that it was left, what returns for it. */
+static void test_new_frames(void **state)
+{
+	struct mt_frame f = {.sp = 0x7000, .kind = MT_KIND_NEW};
+
+	(void)state;
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_MEMALIGN, false),
+			 MT_FRAME_INSIDE);
+	assert_int_equal(mt_core_frame_at_return(&f, 0x6ff8, MT_KIND_MALLOC), MT_FRAME_INSIDE);
+	/* a function that it jumped to, or one that is called after it threw */
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_NEW, false), MT_FRAME_LEFT);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_FREE, false), MT_FRAME_LEFT);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x7010, MT_KIND_FREE, false), MT_FRAME_LEFT);
+	assert_int_equal(mt_core_frame_at_return(&f, 0x7018, MT_KIND_MALLOC), MT_FRAME_LEFT);
+	/* malloc, to which it jumped */
+	assert_int_equal(mt_core_frame_at_return(&f, 0x7008, MT_KIND_MALLOC), MT_FRAME_OWN);
+	f.nested = MT_NESTED_NEW_MAX;
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x6ff0, MT_KIND_FREE, false), MT_FRAME_STALE);
+	/* a frame whose functions jump to their own kind is the last one's */
+	f = (struct mt_frame){.sp = 0x7000, .kind = MT_KIND_REALLOC};
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x7000, MT_KIND_REALLOC, true), MT_FRAME_LEFT);
+	assert_int_equal(mt_core_frame_at_entry(&f, 0x7010, MT_KIND_REALLOC, true), MT_FRAME_STALE);
+}
+
+static void test_shapes(void **state)
+{
+	(void)state;
+	for (uint32_t k = MT_KIND_NEW; k <= MT_KIND_NEW_REALLOC_N; k++)
+		assert_true(mt_core_exits(k));
+	assert_false(mt_core_exits(MT_KIND_MALLOC));
+	assert_false(mt_core_exits(MT_KIND_EXIT));
+	assert_false(mt_core_exits(255));
+	assert_int_equal(mt_core_product(0, ~0ull), 0);
+	assert_int_equal(mt_core_product(~0ull, 0), 0);
+	assert_int_equal(mt_core_product(3, 7), 21);
+	assert_int_equal(mt_core_product(1ull << 32, 1ull << 31), 1ull << 63);
+	assert_int_equal(mt_core_product(1ull << 32, 1ull << 32), MT_SIZE_UNKNOWN - 1);
+}
+
+static void test_reallocf(void **state)
+{
+	struct mt_frame f = {
+		.ptr = 0x1000, .old_size = 24, .request = 100, .kind = MT_KIND_REALLOCF};
+	struct mt_outcome o = mt_core_realloc(&f, 0, 0);
+
+	(void)state;
+	assert_true(o.failed && o.freed && !o.malloced);
+	f.kind = MT_KIND_REALLOC;
+	o = mt_core_realloc(&f, 0, 0);
+	assert_true(o.failed && !o.freed && !o.malloced);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_new_frames),
+		cmocka_unit_test(test_shapes),
+		cmocka_unit_test(test_reallocf),
 		cmocka_unit_test(class_agrees_with_model),
 		cmocka_unit_test(class_bounds_hold),
 		cmocka_unit_test(usable_is_what_malloc_says),

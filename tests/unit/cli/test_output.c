@@ -432,6 +432,31 @@ static void no_memory(struct mt_writer *w, const struct mt_snapshot *const *s, s
 	w->err = -ENOMEM;
 }
 
+/* As under -a: more processes than files that may be open. */
+static void many_by_pid(void **state)
+{
+	struct rlimit old, few;
+	struct mt_output *o = open_output("m%p", &stream);
+	const struct mt_snapshot *const one[] = {&snaps[0]};
+
+	(void)state;
+	getrlimit(RLIMIT_NOFILE, &old);
+	few = (struct rlimit){128, old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	for (int round = 0; round < 2; round++) {
+		for (int pid = 300; pid > 0; pid--) {
+			snaps[0].pid = pid;
+			snaps[0].seq = (uint64_t)round;
+			assert_int_equal(mt_output_put(o, one, 1), 0);
+		}
+	}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_file("m1", "1:0\n1:1\n");
+	assert_file("m300", "300:0\n300:1\n");
+	assert_int_equal(count_files(), 300);
+	mt_output_free(&o);
+}
+
 static void half_rendered(void **state)
 {
 	static const struct mt_render_ops failing = {"failing", false, no_memory, false};
@@ -462,6 +487,7 @@ int main(void)
 		TEST(disk_full),
 		TEST(reader_gone),
 		TEST(half_rendered),
+		TEST(many_by_pid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

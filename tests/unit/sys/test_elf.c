@@ -58,6 +58,36 @@ static void test_libc_symbols(void **state)
 	mt_elf_free(&elf);
 }
 
+static const char objects_source[] = "char big[5000], x_tab[16] = \"x\", tab2[8];\n"
+				     "static char a_one[4], b_one[4];\n"
+				     "char *uses(int n) { return n ? a_one : b_one; }\n"
+				     "int main(void) { return 0; }\n";
+
+static void test_objects(void **state)
+{
+	struct mt_elf *elf = NULL;
+	struct mt_sym sym;
+
+	(void)state;
+	assert_int_equal(programs_write("objects.c", objects_source), 0);
+	assert_true(programs_run("cc -O0 -o objects objects.c"));
+	assert_int_equal(mt_elf_open(programs_path("objects"), &elf), 0);
+	assert_int_equal(mt_elf_find_object(elf, "tab", &sym), 0);
+	assert_string_equal(sym.name, "x_tab");
+	assert_int_equal(sym.size, 16);
+	assert_false(mt_elf_in_bss(elf, sym.addr, sym.size));
+	assert_int_equal(mt_elf_find_object(elf, "ab2", &sym), -ENOENT); /* half a word */
+	assert_int_equal(mt_elf_find_object(elf, "one", &sym), -ENOTUNIQ);
+	assert_int_equal(mt_elf_find_object(elf, "main", &sym), -ENOENT); /* a function */
+	assert_int_equal(mt_elf_find_object(elf, "big", &sym), 0);
+	assert_int_equal(sym.size, 5000);
+	assert_true(mt_elf_in_bss(elf, sym.addr, sym.size));
+	assert_false(mt_elf_in_bss(elf, sym.addr, 1u << 20));
+	assert_false(mt_elf_in_bss(elf, sym.addr, UINT64_MAX));
+	assert_false(mt_elf_in_bss(elf, 0, 1));
+	mt_elf_free(&elf);
+}
+
 /* What the loaded library holds at malloc is what the file holds at its offset. */
 static void test_offset_and_text(void **state)
 {
@@ -377,12 +407,19 @@ static void test_truncated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_libc_symbols),    cmocka_unit_test(test_offset_and_text),
-		cmocka_unit_test(test_exports_imports), cmocka_unit_test(test_exports_agree),
-		cmocka_unit_test(test_funcs_sorted),    cmocka_unit_test(test_banner),
-		cmocka_unit_test(test_static),          cmocka_unit_test(test_global_before_local),
-		cmocka_unit_test(test_refused),         cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_canonical_plt),   cmocka_unit_test(test_no_names),
+		cmocka_unit_test(test_libc_symbols),
+		cmocka_unit_test(test_objects),
+		cmocka_unit_test(test_offset_and_text),
+		cmocka_unit_test(test_exports_imports),
+		cmocka_unit_test(test_exports_agree),
+		cmocka_unit_test(test_funcs_sorted),
+		cmocka_unit_test(test_banner),
+		cmocka_unit_test(test_static),
+		cmocka_unit_test(test_global_before_local),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_canonical_plt),
+		cmocka_unit_test(test_no_names),
 	};
 
 	return cmocka_run_group_tests(tests, setup, programs_teardown);

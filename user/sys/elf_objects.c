@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The variables of an ELF file. */
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+
+#include "sys/elf_internal.h"
+
+static bool ends_with(const char *name, const char *suffix)
+{
+	const size_t n = strlen(name), len = strlen(suffix);
+
+	if (n < len || strcmp(name + (n - len), suffix) != 0)
+		return false;
+	return n == len || name[n - len - 1] == '_';
+}
+
+static int find_object(const struct mt_elf_symbols *s, const char *suffix, struct mt_sym *ret)
+{
+	bool found = false;
+	GElf_Sym sym;
+
+	for (size_t i = 1; i < s->n; i++) {
+		if (!gelf_getsym(s->data, (int)i, &sym) || sym.st_shndx == SHN_UNDEF ||
+		    GELF_ST_TYPE(sym.st_info) != STT_OBJECT ||
+		    !ends_with(mt_elf_name_of(s, &sym), suffix))
+			continue;
+		if (found && ret->addr != sym.st_value)
+			return -ENOTUNIQ;
+		*ret = (struct mt_sym){
+			.name = mt_elf_name_of(s, &sym),
+			.addr = sym.st_value,
+			.size = sym.st_size,
+		};
+		found = true;
+	}
+	return found ? 0 : -ENOENT;
+}
+
+int mt_elf_find_object(const struct mt_elf *elf, const char *suffix, struct mt_sym *ret)
+{
+	int r = find_object(mt_elf_symtab(elf), suffix, ret);
+
+	return r == -ENOENT ? find_object(mt_elf_dynsym(elf), suffix, ret) : r;
+}
+
+bool mt_elf_in_bss(const struct mt_elf *elf, uint64_t addr, uint64_t len)
+{
+	for (size_t i = 0; i < elf->n_ph; i++) {
+		const GElf_Phdr *ph = &elf->ph[i];
+
+		if (ph->p_type == PT_LOAD && (ph->p_flags & PF_W) && addr >= ph->p_vaddr &&
+		    addr - ph->p_vaddr >= ph->p_filesz && addr - ph->p_vaddr <= ph->p_memsz &&
+		    len <= ph->p_memsz - (addr - ph->p_vaddr))
+			return true;
+	}
+	return false;
+}
