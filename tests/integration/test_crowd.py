@@ -76,7 +76,8 @@ def memory_returns(what):
         seen.append(snap["tracer"])
     rss = [s["rss"] for s in seen]
     maps = [s["map_bytes"] for s in seen]
-    check(maps[-1] <= max(maps[:-1]), f"map_bytes {maps}")
+    # some slots that wait in the kernel hold their chunk of 64
+    check(maps[-1] <= max(maps[:-1]) + (1 << 20), f"map_bytes {maps}")
     check(rss[-1] <= max(rss[:-1]) + (1 << 20), f"rss {rss}")
 
 
