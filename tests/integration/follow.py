@@ -5,9 +5,12 @@ with a count of its own, and what memtrace says of each of them and of all."""
 import glob
 import json
 import os
+import subprocess
 
-from harness import (Truth, check, compare, count_env, equal, memtrace, run, target, tmp)
+from harness import (MEMTRACE, Lines, Target, Truth, check, compare, count_env, equal, memtrace,
+                     popen, run, target, tmp)
 
+FAMILY = target("family")
 SUMS = ("Mallocs", "Frees", "TotalAlloc", "Sys")
 
 
@@ -89,4 +92,58 @@ def launch_tree(argv, options=(), **kw):
     return {s["pid"]: s for s in last}
 
 
-FAMILY = target("family")
+class Family(Target):
+    """A tree that runs before it is traced, and waits at each g of its script."""
+
+    def __init__(self, script, *program):
+        self.counts = tmp("counts")
+        super().__init__(FAMILY, script, *program, env=counted(self.counts), ready=None)
+        self.lines.next("family")
+
+    def go(self, more=True):
+        self.say()
+        if more:
+            self.lines.next("family")
+
+
+class Launched:
+    """A family that memtrace launches, and whose steps the case leads."""
+
+    def __init__(self, script, *options):
+        self.counts, self.out = tmp("counts"), tmp("out.json")
+        sets = [f"{k}={v}" for k, v in counted(self.counts).items()]
+        with open(tmp("err"), "wb") as err:
+            self.p = popen([MEMTRACE, "-f", "json", "-i", "1h", "-o", self.out, *options, "--",
+                            "env", *sets, FAMILY, script], stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE, stderr=err)
+        self.lines = Lines(self.p.stdout)
+
+    def ready(self):
+        """The pid of one that waits."""
+        return int(self.lines.next("family").split()[1])
+
+    def say(self):
+        self.p.stdin.write(b"\n")
+        self.p.stdin.flush()
+
+    def check(self, n, status=0):
+        """After its end: each process exact, and the total."""
+        with open(tmp("err"), encoding="utf-8") as err:
+            equal(self.p.wait(60), status, f"exit status ({err.read()})")
+        last, total = split(load(self.out))
+        equal(len(last), n, "processes")
+        want = truths(self.counts)
+        for s in last:
+            compare(s, want[s["pid"]])
+        sums_agree(last, total)
+        return last
+
+
+def wait_stopped(pid):
+    while status_of(pid) != "T":
+        pass
+
+
+def status_of(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+        return f.read().rpartition(")")[2].split()[0]

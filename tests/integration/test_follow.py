@@ -7,9 +7,11 @@ import os
 import shutil
 import signal
 
-from follow import (FAMILY, counted, launch, launch_tree, load, split, sums_agree, truth_of, truths)
-from harness import (Target, Tracer, Truth, attach, case, cases, check, compare, equal, final,
-                     popen, run, seen_classes, class_size, target, tmp, MEMTRACE)
+from follow import (FAMILY, Family, Launched, counted, launch, launch_tree, load, split, status_of,
+                    sums_agree, truth_of, truths, wait_stopped)
+from harness import (MEMTRACE, Target, Truth, attach, case, cases, check, class_size, compare,
+                     equal, run, target, tmp)
+from test_life import probes_in, wait_for
 
 QUICK = target("quick")
 
@@ -43,10 +45,8 @@ def clone_past_fork():
 @case
 def vfork_counts_on_its_parent():
     """Until its exec: what it allocates stays its parent's."""
-    root, child = by_place("ava", QUICK, "300", "100")
-    compare(root, truth_of(FAMILY, "aaa"))
-    compare(child, truth_of(QUICK, "300", "100"))
-    equal(child["comm"], "quick", "comm")
+    last = launch_tree([FAMILY, "ava", QUICK, "300", "100"])
+    equal(sorted(s["comm"] for s in last.values()), ["family", "quick"], "programs")
 
 
 @case
@@ -111,20 +111,6 @@ def levels(snap, truth):
             if m != f}
     equal(live, want, f"what lives in {snap['pid']}")
     equal(snap["loss"]["lost"], 0, "lost")
-
-
-class Family(Target):
-    """A tree that runs before it is traced, and waits at each g of its script."""
-
-    def __init__(self, script, *program):
-        self.counts = tmp("counts")
-        super().__init__(FAMILY, script, *program, env=counted(self.counts), ready=None)
-        self.lines.next("family")
-
-    def go(self, more=True):
-        self.say()
-        if more:
-            self.lines.next("family")
 
 
 @cases(census=True, attach=False)
@@ -203,16 +189,6 @@ def new_allocators_at_once(kind):
     equal(len(last), 1 + 4 + 24, "processes")
 
 
-def wait_stopped(pid):
-    while status_of(pid) != "T":
-        pass
-
-
-def status_of(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
-        return f.read().rpartition(")")[2].split()[0]
-
-
 @cases(static="static", libc="libc")
 def hold_that_ends(kind):
     """memtrace stands still: new allocators wait for it no longer than they may, and
@@ -233,6 +209,115 @@ def hold_that_ends(kind):
             seen = snap
     equal(seen["since"], "attach", "since of the one that lives")
     t.say()
-    last, _ = split([json.loads(line) for line in tracer.wait()] + [])
+    last, _ = split([json.loads(line) for line in tracer.wait()])
     ended = {s["pid"]: s for s in last if s["comm"] == "quick"}
     equal(ended[seen["pid"]]["memstats"]["Mallocs"], 500, "Mallocs from there on")
+
+
+def in_order(pids):
+    """Numbers may begin anew; a difference is small then."""
+    return [p + 32768 if max(pids) - p > 16384 else p for p in pids]
+
+
+@case
+def ends_in_order():
+    """Though all of them are read of at once."""
+    t = Family("g(a(a(a(a))))g")
+    tracer, _ = attach(t.pid, "-F")
+    tracer.p.send_signal(signal.SIGSTOP)
+    wait_stopped(tracer.p.pid)
+    t.go()
+    tracer.p.send_signal(signal.SIGCONT)
+    t.go(more=False)
+    last, _ = split([json.loads(line) for line in tracer.wait()])
+    pids = in_order([s["pid"] for s in last])
+    equal(pids[-1], t.pid, "the last to end")
+    equal(pids[:-1], sorted(pids[:-1], reverse=True), "innermost first")
+
+
+def is_gone(pid):
+    return not os.path.exists(f"/proc/{pid}") or status_of(pid) == "Z"
+
+
+@case
+def daemon():
+    """It forks twice, and goes on when the command has ended: so does memtrace."""
+    t = Launched("a[a[naga]]")
+    pid = t.ready()
+    root = load(t.out)[0]["pid"]
+    wait_for(lambda: is_gone(root), "the command has ended")
+    equal(t.p.poll(), None, "memtrace's status")
+    t.say()
+    last = t.check(3)
+    equal(last[-1]["pid"], pid, "the last to end")
+
+
+@case
+def daemon_left_alone():
+    """A stop signal ends the trace of what the command left running."""
+    t = Launched("a[a[naga]]")
+    pid = t.ready()
+    wait_for(lambda: is_gone(load(t.out)[0]["pid"]), "the command has ended")
+    t.p.send_signal(signal.SIGTERM)
+    t.check(3)
+    check(not is_gone(pid), "the daemon was ended, too")
+    wait_for(lambda: probes_in(pid) == 0, "libc's text is as it was")
+    t.say()
+    wait_for(lambda: is_gone(pid), "the daemon's end")
+
+
+@case
+def member_killed():
+    t = Launched("a[aag]a(n)")
+    pid = t.ready()
+    os.kill(pid, signal.SIGKILL)
+    t.p.send_signal(signal.SIGTERM)  # n waits for a parent that waits for it
+    t.check(3, 128 + signal.SIGTERM)
+
+
+@case
+def root_killed():
+    t = Launched("a[ag]a(n)")
+    child = t.ready()
+    os.kill(load(t.out)[0]["pid"], signal.SIGKILL)
+    t.say()
+    last = t.check(3, 128 + signal.SIGKILL)
+    check(child in {s["pid"] for s in last}, "the child is not told of")
+
+
+@case
+def memtrace_killed():
+    """The tree goes on, and no probe is left in it."""
+    t = Launched("a[afgaf(a)]a(afgaf(a))af")
+    pids = [t.ready(), t.ready()]
+    t.p.kill()
+    t.p.wait()
+    for pid in pids:
+        wait_for(lambda: probes_in(pid) == 0, "libc's text is as it was")
+    t.say(), t.say()
+    for pid in pids:
+        wait_for(lambda: is_gone(pid), "a member's end")
+    wait_for(lambda: is_gone(load(t.out)[0]["pid"]), "the root's end")
+    alone = [truth_of(FAMILY, script).sum(1) for script in ("aafaf", "aaafaf")]
+    found = truths(t.counts)
+    equal(sorted(found[pid].sum(1) for pid in pids), alone, "what they freed")
+
+
+@case
+def pid_used_again():
+    """Two processes of one number, in a pid namespace whose numbers can be chosen."""
+    out = tmp("out.json")
+    script = f"""
+        tick() {{ read a b </proc/uptime; while read c b </proc/uptime; [ $a = $c ]; do :; done; }}
+        {QUICK} 300 100 & p=$!; wait; tick; tick
+        echo $((p - 1)) >/proc/sys/kernel/ns_last_pid
+        {QUICK} 500 100 & [ $! = $p ] || exit 9; wait"""
+    rc, _, err = run(["unshare", "-fp", "--mount-proc", "--kill-child", MEMTRACE, "-f", "json",
+                      "-i", "1h", "-o", out, "--", "sh", "-c", script])
+    equal(rc, 0, f"exit status ({err})")
+    last, total = split(load(out))
+    sums_agree(last, total)
+    a, b = (s for s in last if s["comm"] == "quick")
+    equal(a["pid"], b["pid"], "pid")
+    check(a["start_time"] < b["start_time"], "start_time is the same")
+    equal((a["memstats"]["Mallocs"], b["memstats"]["Mallocs"]), (300, 500), "Mallocs")

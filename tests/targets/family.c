@@ -13,6 +13,7 @@
  *   h    three threads more, that allocate and free until the process ends
  *   g    says "ready PID" and goes on after a line
  *   n    gives up its parent: waits until that has ended
+ *   e    waits for the end of all its children
  */
 #include <pthread.h>
 #include <sched.h>
@@ -34,6 +35,7 @@ extern char **environ;
 static void *block[ROOM];
 static size_t n_blocks;
 static char *const *program;
+static pid_t parent;
 
 static void allocate(void)
 {
@@ -124,8 +126,6 @@ static void start_threads(bool hot)
 
 static void become_orphan(void)
 {
-	const pid_t parent = getppid();
-
 	while (getppid() == parent)
 		usleep(1000);
 }
@@ -162,6 +162,10 @@ static void step(char what)
 	case 'n':
 		become_orphan();
 		break;
+	case 'e':
+		while (wait(NULL) > 0)
+			;
+		break;
 	default:
 		_exit(64);
 	}
@@ -192,6 +196,7 @@ static void perform(const char *p, const char *end)
 			continue;
 		}
 		last = closing(p);
+		parent = getpid();
 		pid = *p == '{' ? (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) : fork();
 		if (!pid) {
 			perform(p + 1, last);
@@ -208,6 +213,7 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		return 64;
 	program = argv + 2;
+	parent = getppid();
 	perform(argv[1], argv[1] + strlen(argv[1]));
 	_exit(0);
 }

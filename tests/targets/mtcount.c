@@ -466,17 +466,24 @@ EXPORT void mtcount_note(size_t freed, size_t malloced)
 typedef void *(*new_fn)(size_t, uintptr_t, uintptr_t);
 typedef void (*delete_fn)(void *, uintptr_t, uintptr_t);
 
-/* Found at the first call: the C++ library may come late. */
-static void *resolve(void **slot, const char *name)
+/* Found at the first call: the C++ library may come late. NULL: nowhere. */
+static void *look_up(void **slot, const char *name)
 {
 	void *fn = __atomic_load_n(slot, __ATOMIC_RELAXED);
 
 	if (!fn) {
 		fn = dlsym(RTLD_NEXT, name);
-		if (!fn)
-			abort();
 		__atomic_store_n(slot, fn, __ATOMIC_RELAXED);
 	}
+	return fn;
+}
+
+static void *resolve(void **slot, const char *name)
+{
+	void *fn = look_up(slot, name);
+
+	if (!fn)
+		abort();
 	return fn;
 }
 
@@ -489,13 +496,28 @@ static bool is_allocators(void *fn)
 	return dladdr(fn, &a) && dladdr((void *)next.malloc, &b) && a.dli_fbase == b.dli_fbase;
 }
 
+/*
+ * A plugin that has the C++ library linked in may come to the operators here while
+ * its own are nowhere to be found: they are what that library's are.
+ */
+static void *new_by_malloc(const char *name, size_t n, uintptr_t align)
+{
+	void *p = strstr(name, "align_val_t") ? NAME(aligned_alloc)(align, n) : NAME(malloc)(n);
+
+	if (!p)
+		abort();
+	return p;
+}
+
 static void *forward_new(void **slot, const char *name, size_t n, uintptr_t a, uintptr_t b)
 {
-	new_fn fn = (new_fn)resolve(slot, name);
+	new_fn fn = (new_fn)look_up(slot, name);
 	const unsigned int inside = depth + 1;
 	bool outer;
 	void *p;
 
+	if (!fn)
+		return new_by_malloc(name, n, a);
 	if (!is_allocators((void *)fn))
 		return fn(n, a, b);
 	outer = enter();
@@ -506,10 +528,14 @@ static void *forward_new(void **slot, const char *name, size_t n, uintptr_t a, u
 
 static void forward_delete(void **slot, const char *name, void *p, uintptr_t a, uintptr_t b)
 {
-	delete_fn fn = (delete_fn)resolve(slot, name);
+	delete_fn fn = (delete_fn)look_up(slot, name);
 
 	if (is_early(p))
 		return;
+	if (!fn) {
+		NAME(free)(p);
+		return;
+	}
 	if (!is_allocators((void *)fn)) {
 		fn(p, a, b);
 		return;

@@ -109,13 +109,19 @@ static void shrink(struct mt_slots *s, uint32_t chunk)
 	s->fds[chunk] = -1;
 }
 
+/* The lowest, so that the last chunks are those that come free. */
 int mt_slots_take(struct mt_slots *s, uint32_t *slot)
 {
 	int r = s->n_free ? 0 : grow(s);
+	size_t low = 0;
 
 	if (r)
 		return r;
-	*slot = s->free[--s->n_free];
+	for (size_t i = 1; i < s->n_free; i++)
+		if (s->free[i] < s->free[low])
+			low = i;
+	*slot = s->free[low];
+	s->free[low] = s->free[--s->n_free];
 	s->spare[*slot >> s->shift]--;
 	return 0;
 }
