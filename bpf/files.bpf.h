@@ -168,7 +168,8 @@ MT_INLINE void look_at(struct mt_target *t, __u64 addr)
 		}
 		id = bpf_map_lookup_elem(&mt_known, &found.key);
 		if (id) {
-			t->mapped += *id != 0;
+			if (!t->mapped)
+				t->mapped = *id;
 			return;
 		}
 	}
