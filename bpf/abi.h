@@ -107,8 +107,8 @@ struct mt_target {
 	__u64 exit_brk;               /* size of the brk heap */
 	char comm[16];                /* as the last fork or exec set it; empty: neither seen */
 	__u16 files[MT_TARGET_FILES]; /* whose probes it has hit, 0 none */
-	__u32 mapped;                 /* probed files that its image has mapped since its exec */
-	__u32 owner;                  /* whose memory it has, or began with a copy of; 0 unknown */
+	__u32 mapped; /* the first probed file that its image has mapped since its exec, 0 none */
+	__u32 owner;  /* whose memory it has, or began with a copy of; 0 unknown */
 };
 
 /*

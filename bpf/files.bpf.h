@@ -175,7 +175,8 @@ MT_INLINE void look_at(struct mt_target *t, __u64 addr)
 		}
 		id = bpf_map_lookup_elem(&mt_known, &found.key);
 		if (id) {
-			t->mapped += *id != 0;
+			if (!t->mapped)
+				t->mapped = *id;
 			if (*id == MT_FILE_MISSED)
 				t->flags |= MT_TARGET_MISSED;
 			return;

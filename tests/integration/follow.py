@@ -7,8 +7,9 @@ import json
 import os
 import subprocess
 
-from harness import (MEMTRACE, Lines, Target, Truth, check, compare, count_env, equal, memtrace,
+from harness import (MEMTRACE, Lines, Target, Truth, at_exit, check, compare, count_env, equal, memtrace,
                      popen, run, target, tmp)
+from test_life import wait_for
 
 FAMILY = target("family")
 SUMS = ("Mallocs", "Frees", "TotalAlloc", "Sys")
@@ -147,3 +148,31 @@ def wait_stopped(pid):
 def status_of(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
         return f.read().rpartition(")")[2].split()[0]
+
+
+class Growing:
+    """The snapshots in a file that memtrace writes on. A pipe that nobody reads would
+    hold memtrace up."""
+
+    def __init__(self, path):
+        self.f = open(path, encoding="utf-8")
+        at_exit(self.f.close)
+        self.part = ""
+        self.read = []
+
+    def line(self):
+        if not self.part.endswith("\n"):
+            self.part += self.f.readline()
+        return self.part.endswith("\n")
+
+    def next(self):
+        wait_for(self.line, "a snapshot", 60)
+        line, self.part = self.part, ""
+        self.read.append(json.loads(line))
+        return self.read[-1]
+
+    def all(self):
+        """Of a memtrace that has ended: all that it wrote."""
+        while self.line():
+            self.next()
+        return self.read

@@ -8,8 +8,8 @@ import os
 import shutil
 import signal
 
-from follow import FAMILY, Family, Launched, launch_tree
-from harness import ROOT, Tracer, at_exit, case, cases, check, equal, need, run, target, tmp
+from follow import FAMILY, Family, Growing, Launched, launch_tree
+from harness import ROOT, Tracer, case, cases, check, equal, need, run, target, tmp
 from test_life import wait_for
 
 QUICK = target("quick")
@@ -29,25 +29,6 @@ def two_hundred_at_once():
         t.ready()
     t.p.stdin.close()
     t.check(201)
-
-
-class Growing:
-    """The snapshots in a file that memtrace writes on. A pipe that nobody reads would
-    hold memtrace up."""
-
-    def __init__(self, path):
-        self.f = open(path, encoding="utf-8")
-        at_exit(self.f.close)
-        self.part = ""
-
-    def next(self):
-        def whole():
-            self.part += self.f.readline()
-            return self.part.endswith("\n")
-
-        wait_for(whole, "a snapshot", 60)
-        line, self.part = self.part, ""
-        return json.loads(line)
 
 
 @cases(row=("(af)" * 1000, 1000), crowd=("[ag]" * 300 + "e", 300))

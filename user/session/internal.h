@@ -137,6 +137,7 @@ struct mt_session {
 	struct mt_slots slots;
 	struct ring_buffer *life;
 	bool consuming;     /* it is being read */
+	uint32_t forks;     /* that were read of */
 	uint64_t life_lost; /* events that it had no room for, as far as that was seen to */
 	int epoll_fd;
 	int timer_fd; /* looks again at images that are still loading, and takes censuses */

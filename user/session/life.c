@@ -40,6 +40,15 @@ static void take_base(struct mt_session *s, struct mt_tracee *t)
 		t->base = now;
 }
 
+/* A crowd of forks must not wait for slots until all of its events are read. */
+#define REFILL_AFTER 32
+
+static void refill(struct mt_session *s)
+{
+	if (++s->forks % REFILL_AFTER == 0)
+		mt_slots_refill(&s->slots);
+}
+
 /* What /proc shows in clock ticks, USER_HZ. */
 static uint64_t ticks_of(uint64_t ns)
 {
@@ -59,9 +68,11 @@ static struct mt_tracee *new_child(struct mt_session *s, const struct mt_life *l
 	t->flags = l->target.flags;
 	t->execs = l->target.execs;
 	t->since = MT_SINCE_ATTACH;
-	if (mt_tracee_describe(t) && parent) {
+	if (parent) { /* it has its parent's: reading /proc would take longer than a fork */
 		memcpy(t->exe, parent->exe, sizeof(t->exe));
 		memcpy(t->cgroup, parent->cgroup, sizeof(t->cgroup));
+	} else {
+		mt_tracee_describe(t);
 	}
 	t->start_time = ticks_of(l->target.start);
 	t->ppid = (pid_t)l->target.ptgid;
@@ -143,9 +154,10 @@ static int on_life(void *ctx, void *data, size_t size)
 	if (size < sizeof(*l))
 		return 0;
 	t = mt_tracee_find(s, (pid_t)l->tgid);
-	if (l->type == MT_LIFE_FORK)
+	if (l->type == MT_LIFE_FORK) {
 		on_fork(s, l);
-	else if (!t && (l->type == MT_LIFE_EXEC || l->type == MT_LIFE_EXEC_MOVED))
+		refill(s);
+	} else if (!t && (l->type == MT_LIFE_EXEC || l->type == MT_LIFE_EXEC_MOVED))
 		t = new_child(s, l);
 	if (!t) {
 		mt_files_release(s, l);

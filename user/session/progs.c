@@ -110,11 +110,24 @@ uint64_t mt_map_memory(int fd)
 	return v;
 }
 
-/* Free slots that wait in the kernel for processes that fork. */
-#define RESERVE      256u
-#define RING_FOLLOW  (1u << 20)
-#define FILES_SINGLE 64u
-#define HOLDS_SINGLE 16u
+/*
+ * Free slots that wait in the kernel for processes that fork: as many as come in
+ * some 100 ms, in which memtrace may not run, unless there are too many CPUs.
+ */
+#define RESERVE_MIN   256u
+#define RESERVE_MAX   1024u
+#define RESERVE_BYTES (8u << 20)
+#define RING_FOLLOW   (1u << 20)
+#define FILES_SINGLE  64u
+#define HOLDS_SINGLE  16u
+
+static uint32_t reserve(void)
+{
+	const uint64_t slot = sizeof(struct mt_counters) * (uint64_t)libbpf_num_possible_cpus();
+	const uint64_t n = RESERVE_BYTES / slot;
+
+	return n < RESERVE_MIN ? RESERVE_MIN : n > RESERVE_MAX ? RESERVE_MAX : (uint32_t)n;
+}
 
 /* Room for what is followed: one process and its like need far less. */
 static void size_maps(struct memtrace_bpf *skel, const struct mt_session_opts *opts)
@@ -124,7 +137,7 @@ static void size_maps(struct memtrace_bpf *skel, const struct mt_session_opts *o
 	bpf_map__set_max_entries(skel->maps.mt_targets, n);
 	bpf_map__set_max_entries(skel->maps.mt_chunks, ((n - 1) >> shift) + 1);
 	if (opts->follow || opts->all) {
-		bpf_map__set_max_entries(skel->maps.mt_free_slots, RESERVE);
+		bpf_map__set_max_entries(skel->maps.mt_free_slots, reserve());
 		bpf_map__set_max_entries(skel->maps.mt_life, RING_FOLLOW);
 	} else {
 		bpf_map__set_max_entries(skel->maps.mt_known, FILES_SINGLE * (n + 15));

@@ -246,9 +246,12 @@ static void name_allocators(const struct mt_session *s, const struct mt_tracee *
 	struct mt_target k;
 	size_t n = 0, len = 0;
 
-	if (mt_tracee_target(s, t, &k))
-		for (size_t i = 0; i < MT_TARGET_FILES && k.files[i]; i++)
-			found[n++] = mt_files_find(s, k.files[i]);
+	if (!mt_tracee_target(s, t, &k))
+		memset(&k, 0, sizeof(k));
+	if (!found[0] && k.mapped)
+		found[0] = mt_files_find(s, k.mapped);
+	for (size_t i = 0; i < MT_TARGET_FILES && k.files[i]; i++)
+		found[n++] = mt_files_find(s, k.files[i]);
 	for (size_t i = 0; i < MT_TARGET_FILES && found[i]; i++)
 		tell_allocator(found[i], snap, &len);
 }
