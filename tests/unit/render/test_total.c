@@ -120,7 +120,7 @@ static void json(void **state)
 	assert_int_equal(number(root, "pid"), 0);
 	assert_int_equal(number(root, "processes"), 2);
 	assert_string_equal(text(root, "comm"), "total");
-	assert_string_equal(text(root, "allocator"), "glibc 2.36, jemalloc 5.3.0");
+	assert_int_equal(json_array_size(at(root, "allocator")), 2);
 	assert_int_equal(number(root, "memstats.Mallocs"), 71000);
 	assert_int_equal(number(root, "memstats.Sys"), 2 * ((14 << 20) + (132 << 10)));
 	assert_int_equal(number(root, "loss.lost"), 1);
