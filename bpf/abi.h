@@ -85,6 +85,11 @@ struct mt_file {
 #define MT_TARGET_BORROWED 2u /* a vfork child: its parent's memory, and so its parent's slot */
 #define MT_TARGET_EXITED   4u /* its end could not be told */
 
+#define MT_TARGET_MISSED 8u /* it has mapped an allocator that could not be probed */
+
+/* In mt_known: a file with an allocator that could not be probed. */
+#define MT_FILE_MISSED MT_FILES_MAX
+
 #define MT_TARGET_FILES 4
 
 /* One traced process, keyed by its tgid in memtrace's pid namespace. */
@@ -103,7 +108,7 @@ struct mt_target {
 	char comm[16];                /* as the last fork or exec set it; empty: neither seen */
 	__u16 files[MT_TARGET_FILES]; /* whose probes it has hit, 0 none */
 	__u32 mapped; /* the first probed file that its image has mapped since its exec, 0 none */
-	__u32 owner;                   /* whose memory it has, or began with a copy of; 0 unknown */
+	__u32 owner;  /* whose memory it has, or began with a copy of; 0 unknown */
 };
 
 /*
@@ -148,6 +153,7 @@ enum mt_kind {
 };
 
 #define MT_SIZE_UNKNOWN (~0ull)
+#define MT_BIAS_UNKNOWN (~0ull)
 
 struct mt_frame {
 	__u64 sp;       /* stack pointer at the function's entry; 0: no frame */

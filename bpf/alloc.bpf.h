@@ -42,7 +42,7 @@ MT_INLINE __u64 arg_of(struct pt_regs *ctx, __u32 n)
 struct hit {
 	struct pt_regs *ctx;
 	__u64 cookie;
-	__u64 bias; /* runtime less link-time addresses of the probed file */
+	__u64 bias; /* runtime less link-time addresses of the probed file; 0 if it is not moved */
 	const struct mt_file *file;
 	struct mt_target *t;
 	struct mt_counters *c;
@@ -61,7 +61,7 @@ MT_INLINE bool open_hit(struct hit *h, struct pt_regs *ctx, __u64 ip)
 	file = MT_COOKIE_FILE(h->cookie);
 	note_file(h->t, file);
 	h->file = bpf_map_lookup_elem(&mt_files, &file);
-	h->bias = ip ? ip - MT_COOKIE_ADDR(h->cookie) : 0;
+	h->bias = ip ? ip - MT_COOKIE_ADDR(h->cookie) : MT_BIAS_UNKNOWN;
 	h->c = counters_of(h->t);
 	return h->c && h->file;
 }
@@ -69,7 +69,7 @@ MT_INLINE bool open_hit(struct hit *h, struct pt_regs *ctx, __u64 ip)
 /* A call that the allocator makes itself. */
 MT_INLINE bool is_internal(const struct hit *h, __u64 ret)
 {
-	return h->bias && mt_core_internal(h->file, h->bias, ret);
+	return h->bias != MT_BIAS_UNKNOWN && mt_core_internal(h->file, h->bias, ret);
 }
 
 MT_INLINE void count_malloc(struct mt_counters *c, __u64 size)
@@ -447,7 +447,7 @@ MT_INLINE void account(struct mt_frame *f, struct hit *h, __u64 rc)
 
 	f->sp = 0;
 	COUNT(h->c->events, 1);
-	if (!h->bias)
+	if (h->bias == MT_BIAS_UNKNOWN)
 		h->bias = f->bias;
 	if (shape.flags & MT_SHAPE_IN_ARG)
 		account_in_arg(f, h, (int)rc);

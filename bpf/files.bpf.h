@@ -98,10 +98,15 @@ static int hold_round(struct bpf_map *map, struct mt_hold_key *key, struct mt_ho
 		.until = bpf_ktime_get_ns() + mt_hold_ns / MT_HOLD_ROUNDS,
 	};
 
+	__u32 *done;
+
 	h = bpf_map_lookup_elem(&mt_holds, &first);
 	if (h && !(bpf_get_current_task_btf()->flags & PF_EXITING)) {
 		w.need = h->need;
 		bpf_loop(HOLD_LOOKS, is_over, &w, 0);
+		done = bpf_map_lookup_elem(&mt_released, &w.tid);
+		if ((!done || *done < w.need) && w.until >= h->until)
+			mt_unanswered = 1;
 	}
 	return 0;
 }
@@ -135,7 +140,7 @@ MT_INLINE __u32 hold(__u32 tid)
 	struct mt_hold *first;
 	int r;
 
-	if (!mt_hold_ns || !bpf_ksym_exists(bpf_task_work_schedule_resume_impl))
+	if (!mt_hold_ns || mt_unanswered || !bpf_ksym_exists(bpf_task_work_schedule_resume_impl))
 		return 0;
 	first = get_round(tid, 0);
 	if (!first)
@@ -145,6 +150,8 @@ MT_INLINE __u32 hold(__u32 tid)
 		return 0;
 	if (!first->need++)
 		bpf_map_delete_elem(&mt_released, &tid);
+	if (!r)
+		first->until = bpf_ktime_get_ns() + mt_hold_ns;
 	for (__u32 i = 1; !r && i < MT_HOLD_ROUNDS; i++)
 		add_round(get_round(tid, i));
 	return first->need;
@@ -170,6 +177,8 @@ MT_INLINE void look_at(struct mt_target *t, __u64 addr)
 		if (id) {
 			if (!t->mapped)
 				t->mapped = *id;
+			if (*id == MT_FILE_MISSED)
+				t->flags |= MT_TARGET_MISSED;
 			return;
 		}
 	}

@@ -84,10 +84,17 @@ struct {
 	__type(value, __u32);
 } mt_known SEC(".maps");
 
+/*
+ * A thread has waited in vain: memtrace is stopped, or hopelessly late. Nobody
+ * waits any more until user space says that it is there again.
+ */
+__u32 mt_unanswered = 0;
+
 /* Threads that wait for a new file to be looked at, by the kernel's number. */
 struct mt_hold {
 	struct bpf_task_work work;
-	__u32 need; /* round 0: the number of the last file that is to be looked at */
+	__u32 need;  /* round 0: the number of the last file that is to be looked at */
+	__u64 until; /* round 0: CLOCK_MONOTONIC, ns */
 };
 
 struct {

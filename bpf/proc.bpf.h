@@ -104,13 +104,32 @@ MT_INLINE bool enter_child(__u32 tgid, struct mt_target *t, const struct mt_targ
 }
 
 /*
+ * Tells user space; false: there is no room, which is lost's loss. By a copy: a
+ * record that is reserved meanwhile is more than older verifiers (6.1) follow.
+ */
+MT_INLINE bool tell(__u32 type, __u32 tgid, const struct mt_target *t, const struct mt_target *lost)
+{
+	struct mt_life l;
+
+	__builtin_memset(&l, 0, sizeof(l));
+	l.type = type;
+	l.tgid = tgid;
+	l.time = bpf_ktime_get_ns();
+	l.target = *t;
+	if (!bpf_ringbuf_output(&mt_life, &l, sizeof(l), 0))
+		return true;
+	COUNT(mt_life_lost, 1);
+	lose(lost);
+	return false;
+}
+
+/*
  * In the parent's context, before the child runs. A child that user space could
  * not be told of is not entered: nobody would take its slot back.
  */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(mt_proc_fork, struct task_struct *parent, struct task_struct *child)
 {
-	struct mt_life *l = NULL;
 	struct mt_target *p, t;
 	__u32 tgid;
 
@@ -124,34 +143,25 @@ int BPF_PROG(mt_proc_fork, struct task_struct *parent, struct task_struct *child
 	t.ptgid = current_tgid();
 	t.owner = p->flags & MT_TARGET_BORROWED ? p->owner : t.ptgid;
 	t.start = child->start_boottime;
-	t.flags = MT_TARGET_FOLLOW;
+	t.flags = MT_TARGET_FOLLOW | (p->flags & MT_TARGET_MISSED);
 	bpf_probe_read_kernel(t.comm, sizeof(t.comm), child->comm);
 	if (child->mm == parent->mm)
 		t.flags |= MT_TARGET_BORROWED;
-	else if (!(l = new_event(MT_LIFE_FORK, tgid, p)))
+	if (!enter_child(tgid, &t, p) || (t.flags & MT_TARGET_BORROWED) ||
+	    tell(MT_LIFE_FORK, tgid, &t, p))
 		return 0;
-	if (enter_child(tgid, &t, p)) {
-		if (l) {
-			l->target = t;
-			bpf_ringbuf_submit(l, 0);
-		}
-	} else if (l) {
-		bpf_ringbuf_discard(l, 0);
-	}
+	bpf_map_delete_elem(&mt_targets, &tgid);
+	bpf_map_push_elem(&mt_free_slots, &t.slot, 0);
 	return 0;
 }
 
-/*
- * A vfork child has memory of its own from its exec on. False: no slot is left
- * for it, or no room to tell user space that it has one.
- */
-MT_INLINE bool return_slot(struct mt_target *t, bool told)
+/* A vfork child has memory of its own from its exec on. False: no slot is left for it. */
+MT_INLINE bool return_slot(struct mt_target *t)
 {
 	__u32 slot;
 
-	if (!told || bpf_map_pop_elem(&mt_free_slots, &slot)) {
-		if (told)
-			lose(t);
+	if (bpf_map_pop_elem(&mt_free_slots, &slot)) {
+		lose(t);
 		return false;
 	}
 	t->slot = slot;
@@ -168,6 +178,7 @@ MT_INLINE void begin_image(struct mt_target *t, bool moved)
 	if (f) /* of a call that the old image has left */
 		__builtin_memset(f, 0, sizeof(*f));
 	t->execs++;
+	t->flags &= ~MT_TARGET_MISSED;
 	t->moved += moved;
 	t->brk = 0;
 	t->mapped = 0;
@@ -187,25 +198,25 @@ int BPF_PROG(mt_proc_exec, struct task_struct *p, int old_pid)
 {
 	struct mt_target *t = find_target();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(p);
-	__u32 tgid = current_tgid();
+	__u32 tgid = current_tgid(), slot;
 	const bool moved = old_pid != p->pid;
-	struct mt_life *l;
+	bool borrowed;
 
 	if (!t)
 		return 0;
-	l = new_event(moved ? MT_LIFE_EXEC_MOVED : MT_LIFE_EXEC, tgid, t);
-	if ((t->flags & MT_TARGET_BORROWED) && !return_slot(t, l != NULL)) {
+	borrowed = t->flags & MT_TARGET_BORROWED;
+	if (borrowed && !return_slot(t)) {
 		bpf_map_delete_elem(&mt_targets, &tgid);
-		if (l)
-			bpf_ringbuf_discard(l, 0);
 		return 0;
 	}
 	begin_image(t, moved);
-	if (l) {
-		l->target = *t;
-		bpf_ringbuf_submit(l, 0);
-	} else {
-		lose(t); /* once more: it had been counted on the image that is gone */
+	if (!tell(moved ? MT_LIFE_EXEC_MOVED : MT_LIFE_EXEC, tgid, t, t) && borrowed) {
+		/* nobody would take the slot back */
+		slot = t->slot;
+		bpf_map_delete_elem(&mt_targets, &tgid);
+		bpf_loop(mt_cpus, zero_counters, &slot, 0);
+		bpf_map_push_elem(&mt_free_slots, &slot, 0);
+		return 0;
 	}
 	look_at(t, p->mm->start_code);
 	look_at(t, regs->ip);

@@ -327,6 +327,12 @@ def last_of_first(path):
     return [s for s in snaps if s["pid"] == snaps[0]["pid"]][-1]
 
 
+def allocators(snap):
+    """Their names: the JSON has one as it is, several in a list."""
+    names = snap["allocator"]
+    return names if isinstance(names, list) else [names]
+
+
 def count_env(path):
     return {"LD_PRELOAD": PRELOAD, "MTCOUNT_FILE": path}
 

@@ -18,8 +18,8 @@ struct shared {
 
 int main(int argc, char **argv)
 {
-	struct shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				-1, 0);
+	struct shared *s =
+		mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	const pid_t first = getpid();
 
 	if (argc < 2 || s == MAP_FAILED || prctl(PR_SET_CHILD_SUBREAPER, 1))

@@ -290,7 +290,9 @@ static int attach(struct top *t)
 	r = mt_session_new(&t->opts, &t->session);
 	if (!r && t->opts.all)
 		r = mt_session_add_all(t->session);
-	for (size_t i = 0; i < t->cfg.pids.n && !r; i++)
+	else if (!r && !mt_select_is_empty(&t->cfg.select))
+		r = mt_session_add_chosen(t->session, t->cfg.pids.v, t->cfg.pids.n);
+	for (size_t i = 0; mt_select_is_empty(&t->cfg.select) && i < t->cfg.pids.n && !r; i++)
 		r = mt_session_add(t->session, t->cfg.pids.v[i], MT_SINCE_ATTACH);
 	return r;
 }

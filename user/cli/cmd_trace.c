@@ -274,6 +274,8 @@ static int add_targets(struct trace *t)
 		return mt_session_add(t->session, t->child, MT_SINCE_START);
 	if (t->opts.all)
 		return mt_session_add_all(t->session);
+	if (!mt_select_is_empty(&t->cfg.select))
+		return mt_session_add_chosen(t->session, t->cfg.pids.v, t->cfg.pids.n);
 	for (size_t i = 0; i < t->cfg.pids.n; i++) {
 		int r = mt_session_add(t->session, t->cfg.pids.v[i], MT_SINCE_ATTACH);
 
@@ -286,7 +288,6 @@ static int add_targets(struct trace *t)
 static void say_attached(const struct trace *t, uint64_t start_ns)
 {
 	uint64_t ns = mt_clock_ns(CLOCK_MONOTONIC) - start_ns;
-	const struct mt_alloc_found *f;
 
 	for (size_t i = 0; i < mt_session_count(t->session); i++) {
 		const struct mt_census *c = mt_session_census(t->session, i);
@@ -298,10 +299,6 @@ static void say_attached(const struct trace *t, uint64_t start_ns)
 				(unsigned long long)c->heap.bytes, c->held, c->threads,
 				(double)c->stop_ns / 1e6, c->attempts);
 	}
-	for (size_t i = 0; (f = mt_session_probed(t->session, i)); i++)
-		mt_info("%s%s%s in %s: %zu probes by %s", f->allocator->name,
-			f->id.version[0] ? " " : "", f->id.version, f->path, f->n_probes,
-			mt_session_method(t->session));
 	mt_info("attached and ready in %llu ms: %zu process%s", (unsigned long long)(ns / 1000000),
 		mt_session_alive(t->session), mt_session_alive(t->session) == 1 ? "" : "es");
 }

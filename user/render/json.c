@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* NDJSON: everything known of a snapshot, one object a line; keys as in contract.md. */
+#include <stdio.h>
+#include <string.h>
+
 #include "base/json.h"
 
 #include "render/render.h"
@@ -12,6 +15,25 @@ static const char *const call_names[] = {
 	[MT_VM_MMAP] = "mmap", [MT_VM_MUNMAP] = "munmap",   [MT_VM_MREMAP] = "mremap",
 	[MT_VM_BRK] = "brk",   [MT_VM_MADVISE] = "madvise",
 };
+
+/* One is a string, several are a list: "glibc 2.36, jemalloc 5.3.0". */
+static void write_allocators(struct mt_json *j, const char *names)
+{
+	char one[sizeof(((struct mt_snapshot *)0)->allocator)];
+	const char *end = strstr(names, ", ");
+
+	if (!end) {
+		mt_json_string(j, "allocator", names);
+		return;
+	}
+	mt_json_array_begin(j, "allocator");
+	for (; end; names = end + 2, end = strstr(names, ", ")) {
+		snprintf(one, sizeof(one), "%.*s", (int)(end - names), names);
+		mt_json_string(j, NULL, one);
+	}
+	mt_json_string(j, NULL, names);
+	mt_json_array_end(j);
+}
 
 static void write_who(struct mt_json *j, const struct mt_snapshot *s)
 {
@@ -30,7 +52,7 @@ static void write_who(struct mt_json *j, const struct mt_snapshot *s)
 	mt_json_string(j, "cgroup", s->cgroup);
 	mt_json_string(j, "container", s->container[0] ? s->container : NULL);
 	mt_json_string(j, "runtime", s->runtime);
-	mt_json_string(j, "allocator", s->allocator);
+	write_allocators(j, s->allocator);
 	mt_json_string(j, "mode", s->mode);
 	mt_json_string(j, "since", since_names[s->since]);
 }

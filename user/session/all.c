@@ -14,7 +14,7 @@
 #include "session/internal.h"
 #include "sys/procfs.h"
 
-static bool same_program(pid_t pid)
+bool mt_is_memtrace(pid_t pid)
 {
 	struct stat ours, theirs;
 	char path[64];
@@ -31,7 +31,7 @@ static const char *excluded(const struct mt_session *s, const struct mt_proc_sta
 
 	if (pid == getpid() || pid == s->keeper.pid)
 		return "it is memtrace itself";
-	if (same_program(pid))
+	if (mt_is_memtrace(pid))
 		return "it is another memtrace";
 	if (!st->has_mm)
 		return st->state == 'Z' ? "it has ended" : "a kernel thread";
@@ -132,4 +132,35 @@ int mt_session_add_all(struct mt_session *s)
 				     "it has mapped no allocator that memtrace can trace");
 	mt_life_arm(s, 1);
 	return r;
+}
+
+static mt_log_fn outer_sink;
+
+/* That one of many cannot be traced is no error. */
+static void inform(enum mt_log_level level, const char *msg)
+{
+	if (outer_sink)
+		outer_sink(level < MT_LOG_INFO ? MT_LOG_INFO : level, msg);
+}
+
+int mt_session_add_chosen(struct mt_session *s, const pid_t *pids, size_t n)
+{
+	size_t added = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int r;
+
+		if (mt_is_memtrace(pids[i]) || pids[i] == s->keeper.pid)
+			continue;
+		outer_sink = mt_log_set_sink(inform);
+		r = mt_session_add(s, pids[i], MT_SINCE_ATTACH);
+		mt_log_set_sink(outer_sink);
+		if (r == -ENOMEM)
+			return r;
+		added += !r;
+	}
+	if (!added)
+		return mt_err_r(-ESRCH,
+				"none of the %zu chosen processes can be traced; -v says why", n);
+	return 0;
 }

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/writer.h"
 #include "memtrace.skel.h"
 #include "session/internal.h"
 #include "sys/procfs.h"
@@ -72,6 +73,15 @@ static int attach(struct mt_session *s, const struct mt_probed *p, int fd)
 	return mt_err_r(r, "cannot probe %s: %s", f->path, strerror(-r));
 }
 
+static void say_probed(const struct mt_session *s, const struct mt_alloc_found *f)
+{
+	_cleanup_writer_ struct mt_writer w = {0};
+
+	mt_write_escaped(&w, f->path);
+	mt_info("%s%s%s in %s: %zu probes by %s", f->allocator->name, f->id.version[0] ? " " : "",
+		f->id.version, w.len ? w.buf : "?", f->n_probes, mt_session_method(s));
+}
+
 /* Probes one allocator of a file and keeps it. *found is taken, without what follows it. */
 static int add_one(struct mt_session *s, const struct mt_file_key *key, int fd,
 		   struct mt_alloc_found **found, uint32_t *id)
@@ -94,6 +104,7 @@ static int add_one(struct mt_session *s, const struct mt_file_key *key, int fd,
 	*found = TAKE_PTR(p.found->next);
 	*id = p.id;
 	s->probed[s->n_probed++] = p;
+	say_probed(s, p.found);
 	return 0;
 }
 
@@ -161,7 +172,7 @@ static bool is_of_key(struct mt_session *s, int fd, const struct mt_file_key *ke
 
 /*
  * Looks at a file that pid has mapped at addr. *id: of its probes, 0 if it has no
- * allocator. 0 or -errno: it could not be looked at, or not be probed.
+ * allocator, MT_FILE_MISSED. 0 or -errno: it could not be looked at, or not be probed.
  */
 static int learn(struct mt_session *s, pid_t pid, uint64_t addr, const struct mt_file_key *key,
 		 struct mt_maps **maps, uint32_t *id)
@@ -189,9 +200,12 @@ static int learn(struct mt_session *s, pid_t pid, uint64_t addr, const struct mt
 		*id = same ? same->id : 0;
 	}
 	r = r || *id ? 0 : add(s, key, fd, &found, id);
-	/* what could not be probed is not tried again for each process that maps it */
-	if (r != -ESRCH)
-		bpf_map__update_elem(known, key, sizeof(*key), id, sizeof(*id), BPF_ANY);
+	if (r == -ESRCH)
+		return r;
+	/* it is not tried again for each process that maps it, but that is told */
+	if (r)
+		*id = MT_FILE_MISSED;
+	bpf_map__update_elem(known, key, sizeof(*key), id, sizeof(*id), BPF_ANY);
 	return r;
 }
 
@@ -205,6 +219,7 @@ static void note(struct mt_session *s, struct mt_tracee *t, uint32_t id)
 {
 	const struct mt_alloc_found *f = id ? mt_files_find(s, id) : NULL;
 
+	t->untraced = t->untraced || id == MT_FILE_MISSED;
 	if (!f)
 		return;
 	t->learned++;
@@ -251,8 +266,7 @@ int mt_files_scan(struct mt_session *s, pid_t pid)
 		r = learn(s, t->pid, v[i].start, &v[i].key, &maps, &id);
 		if (r && !first && r != -ESRCH && pid > 0)
 			first = r;
-		if (!r)
-			note(s, t, id);
+		note(s, t, id);
 	}
 	return first;
 }
@@ -278,8 +292,9 @@ void mt_files_on_event(struct mt_session *s, struct mt_tracee *t, const struct m
 
 	if (!l->key.ino)
 		mt_files_scan(s, t->pid);
-	else if (!learn(s, t->pid, l->addr, &l->key, &maps, &id))
-		note(s, t, id);
+	else
+		learn(s, t->pid, l->addr, &l->key, &maps, &id);
+	note(s, t, id);
 	if (t->learned != before &&
 	    (!l->held || mt_clock_ns(CLOCK_MONOTONIC) - l->time >= s->opts.max_stop_ns))
 		came_late(s, t);

@@ -141,7 +141,7 @@ struct mt_session {
 	struct mt_slots slots;
 	struct ring_buffer *life;
 	bool consuming;     /* it is being read */
-	uint32_t forks;    /* that were read of */
+	uint32_t forks;     /* that were read of */
 	uint64_t life_lost; /* events that it had no room for, as far as that was seen to */
 	int epoll_fd;
 	int timer_fd; /* looks again at images that are still loading, and takes censuses */
@@ -161,6 +161,10 @@ struct mt_session {
 	struct mt_tracer tracer; /* as of tracer_ns */
 	uint64_t tracer_ns;
 };
+
+/* all.c */
+/* True for another memtrace, run from the same file. */
+bool mt_is_memtrace(pid_t pid);
 
 /* tracee.c */
 int mt_tracee_new(pid_t pid, struct mt_tracee **ret);

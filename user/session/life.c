@@ -111,6 +111,11 @@ static void on_fork(struct mt_session *s, const struct mt_life *l)
 
 static void on_exec(struct mt_session *s, struct mt_tracee *t, const struct mt_life *l)
 {
+	if (s->opts.all && mt_is_memtrace(t->pid)) {
+		mt_life_end(s, t, NULL);
+		t->reported = true;
+		return;
+	}
 	t->execs = l->target.execs;
 	mt_blocks_drop(s, t->slot, t->execs);
 	t->exec_ns = l->time;
@@ -152,8 +157,7 @@ static int on_life(void *ctx, void *data, size_t size)
 	if (l->type == MT_LIFE_FORK) {
 		on_fork(s, l);
 		refill(s);
-	}
-	else if (!t && (l->type == MT_LIFE_EXEC || l->type == MT_LIFE_EXEC_MOVED))
+	} else if (!t && (l->type == MT_LIFE_EXEC || l->type == MT_LIFE_EXEC_MOVED))
 		t = new_child(s, l);
 	if (!t) {
 		mt_files_release(s, l);
@@ -200,6 +204,9 @@ void mt_life_consume(struct mt_session *s)
 	s->consuming = true;
 	ring_buffer__consume(s->life);
 	s->consuming = false;
+	/* what waited in vain is behind us: new files are waited for again */
+	if (s->progs.skel->bss->mt_unanswered)
+		__atomic_store_n(&s->progs.skel->bss->mt_unanswered, 0, __ATOMIC_RELAXED);
 	if (__atomic_load_n(lost, __ATOMIC_RELAXED) == s->life_lost)
 		return;
 	s->life_lost = __atomic_load_n(lost, __ATOMIC_RELAXED);

@@ -117,9 +117,9 @@ uint64_t mt_map_memory(int fd)
 #define RESERVE_MIN   256u
 #define RESERVE_MAX   1024u
 #define RESERVE_BYTES (8u << 20)
-#define RING_FOLLOW  (1u << 20)
-#define FILES_SINGLE 64u
-#define HOLDS_SINGLE 16u
+#define RING_FOLLOW   (1u << 20)
+#define FILES_SINGLE  64u
+#define HOLDS_SINGLE  16u
 
 static uint32_t reserve(void)
 {

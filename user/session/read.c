@@ -102,6 +102,13 @@ static bool has_no_allocator(const struct mt_session *s, const struct mt_tracee 
 	return t->ended || mt_clock_ns(CLOCK_MONOTONIC) - t->exec_ns > LOADING_NS;
 }
 
+static bool has_missed(const struct mt_session *s, const struct mt_tracee *t)
+{
+	struct mt_target k;
+
+	return mt_tracee_target(s, t, &k) && (k.flags & MT_TARGET_MISSED);
+}
+
 int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out)
 {
 	bool old = !is_new_image(s, t);
@@ -118,7 +125,7 @@ int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flo
 		subtract(out, &t->base);
 		add_levels(out, t->levels);
 	}
-	out->untraced = t->untraced || has_no_allocator(s, t, out);
+	out->untraced = t->untraced || has_no_allocator(s, t, out) || has_missed(s, t);
 	return 0;
 }
 

@@ -198,7 +198,15 @@ int mt_session_add(struct mt_session *s, pid_t pid, enum mt_since since)
 	adopted = t;
 	if (!r)
 		r = mt_tracee_adopt(s, &t);
-	return r ? r : attach(s, adopted);
+	if (r)
+		return r;
+	r = attach(s, adopted);
+	if (r) { /* what of it stands goes, as if it had ended */
+		mt_life_end(s, adopted, NULL);
+		adopted->reported = true;
+		mt_session_forget_ended(s);
+	}
+	return r;
 }
 
 int mt_session_fd(const struct mt_session *s)
@@ -276,11 +284,6 @@ size_t mt_session_alive(const struct mt_session *s)
 uint64_t mt_session_ended(const struct mt_session *s, size_t i)
 {
 	return s->tracees[i]->ended ? s->tracees[i]->ended_ns : 0;
-}
-
-const struct mt_alloc_found *mt_session_probed(const struct mt_session *s, size_t i)
-{
-	return i < s->n_probed ? s->probed[i].found : NULL;
 }
 
 const char *mt_session_method(const struct mt_session *s)

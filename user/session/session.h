@@ -48,6 +48,12 @@ void mt_session_free(struct mt_session **s);
 int mt_session_add(struct mt_session *s, pid_t pid, enum mt_since since);
 
 /*
+ * The same for processes that were chosen by what they are: those that cannot be
+ * traced, or have ended, are left out, which is logged as information. -ESRCH: all.
+ */
+int mt_session_add_chosen(struct mt_session *s, const pid_t *pids, size_t n);
+
+/*
  * Attaches to every process that runs, but those that memtrace may not or cannot
  * trace. Those that come later are followed. Censuses are taken one by one in
  * mt_session_service. 0 or -errno, with one line logged.
@@ -85,8 +91,6 @@ void mt_session_forget_ended(struct mt_session *s);
 /* When target i ended, CLOCK_MONOTONIC ns; 0: it has not. */
 uint64_t mt_session_ended(const struct mt_session *s, size_t i);
 
-/* The files whose allocators are probed, for -v; NULL after the last. Owned by the session. */
-const struct mt_alloc_found *mt_session_probed(const struct mt_session *s, size_t i);
 /* "uprobe_multi" or "perf events". */
 const char *mt_session_method(const struct mt_session *s);
 

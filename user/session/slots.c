@@ -97,7 +97,7 @@ static void shrink(struct mt_slots *s, uint32_t chunk)
 {
 	size_t n = 0;
 
-	if (s->spare[chunk] < chunk_size(s) || s->n_free < 2 * chunk_size(s))
+	if (s->spare[chunk] < chunk_size(s) || s->n_free < 2ul * chunk_size(s))
 		return;
 	for (size_t i = 0; i < s->n_free; i++)
 		if (s->free[i] >> s->shift != chunk)

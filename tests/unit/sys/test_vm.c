@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Readings of live processes; test_vm_classify.c has recorded images. */
+#include "sys/procfs.h"
 #include "sys/vm.h"
 
 #include <setjmp.h>
@@ -60,10 +61,13 @@ static void live_gone(void **state)
 /* The first thread has exited, another one runs: the process is as alive as any. */
 static void live_without_first_thread(void **state)
 {
+	struct mt_proc_stat st = {0};
 	struct mt_vm vm = {0};
 	pid_t pid = start_headless();
 
 	(void)state;
+	while (st.state != 'S') /* the other one is still on its way */
+		assert_int_equal(mt_proc_stat_read(pid, &st), 0);
 	assert_int_equal(mt_vm_read(pid, MT_VM_FULL, &vm), 0);
 	assert_true(vm.data && vm.stack && vm.rss && vm.pss);
 	assert_true(vm.stack_sys > vm.stack); /* the other thread's */
