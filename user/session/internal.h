@@ -69,7 +69,7 @@ struct mt_slots {
 	size_t n_free;
 	uint32_t n_chunks; /* that there are */
 	uint32_t n_put;    /* slots put back since they were compacted */
-	bool reserve; /* keep the kernel's queue filled */
+	bool reserve;      /* keep the kernel's queue filled */
 	uint64_t bytes;
 	size_t value_size; /* of a slot's counters, all CPUs, bytes */
 	void *zero;        /* value_size zeroes; owned */

@@ -177,8 +177,7 @@ void mt_slots_compact(struct mt_slots *s)
 	const uint32_t reserve = bpf_map__max_entries(s->skel->maps.mt_free_slots);
 	const size_t used = ((size_t)s->n_chunks << s->shift) - s->n_free;
 
-	if (!s->reserve || s->n_put < reserve ||
-	    s->n_chunks <= CHUNKS_SPARE + (used >> s->shift))
+	if (!s->reserve || s->n_put < reserve || s->n_chunks <= CHUNKS_SPARE + (used >> s->shift))
 		return;
 	s->n_put = 0;
 	sort_queue(s, reserve);
