@@ -67,7 +67,9 @@ struct mt_slots {
 	uint32_t *spare; /* free slots of each chunk that user space has; owned */
 	uint32_t *free;  /* those slots; owned */
 	size_t n_free;
-	bool reserve; /* keep the kernel's queue filled */
+	uint32_t n_chunks; /* that there are */
+	uint32_t n_put;    /* slots put back since they were compacted */
+	bool reserve;      /* keep the kernel's queue filled */
 	uint64_t bytes;
 	size_t value_size; /* of a slot's counters, all CPUs, bytes */
 	void *zero;        /* value_size zeroes; owned */
@@ -78,6 +80,8 @@ void mt_slots_close(struct mt_slots *s);
 /* -ENOSPC: all are in use. */
 int mt_slots_take(struct mt_slots *s, uint32_t *slot);
 void mt_slots_put(struct mt_slots *s, uint32_t slot);
+/* When as many slots were put back as the queue holds: frees the chunks that only it holds. */
+void mt_slots_compact(struct mt_slots *s);
 /* Fills the kernel's queue. */
 void mt_slots_refill(struct mt_slots *s);
 int mt_slots_read(const struct mt_slots *s, uint32_t slot, struct mt_counters *percpu);

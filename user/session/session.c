@@ -263,6 +263,7 @@ void mt_session_forget_ended(struct mt_session *s)
 		mt_tracee_free(&t);
 	}
 	s->n = n;
+	mt_slots_compact(&s->slots);
 	mt_slots_refill(&s->slots);
 }
 

@@ -85,6 +85,7 @@ static int grow(struct mt_slots *s)
 		return r;
 	}
 	s->fds[i] = fd;
+	s->n_chunks++;
 	s->bytes += mt_map_memory(fd);
 	for (uint32_t k = chunk_size(s); k > 0; k--)
 		give(s, i << s->shift | (k - 1));
@@ -107,6 +108,7 @@ static void shrink(struct mt_slots *s, uint32_t chunk)
 	bpf_map_delete_elem(bpf_map__fd(s->skel->maps.mt_chunks), &chunk);
 	close(s->fds[chunk]);
 	s->fds[chunk] = -1;
+	s->n_chunks--;
 }
 
 /* The lowest, so that the last chunks are those that come free. */
@@ -135,6 +137,7 @@ void mt_slots_put(struct mt_slots *s, uint32_t slot)
 	bpf_map_update_elem(s->fds[chunk], &i, s->zero, BPF_ANY);
 	give(s, slot);
 	shrink(s, chunk);
+	s->n_put++;
 }
 
 /* Pushed until the queue is full: it does not tell how full it is. */
@@ -149,6 +152,38 @@ void mt_slots_refill(struct mt_slots *s)
 		give(s, slot);
 		return;
 	}
+}
+
+/* The queue's slots for the lowest ones, one by one: it is never short of more than one. */
+static void sort_queue(struct mt_slots *s, uint32_t n)
+{
+	const int queue = bpf_map__fd(s->skel->maps.mt_free_slots);
+	uint32_t slot;
+
+	while (n-- > 0 && !bpf_map_lookup_and_delete_elem(queue, NULL, &slot)) {
+		give(s, slot);
+		if (mt_slots_take(s, &slot))
+			return;
+		if (bpf_map_update_elem(queue, NULL, &slot, BPF_ANY))
+			give(s, slot);
+	}
+}
+
+/* Chunks that there may be more of than the slots in use would need. */
+#define CHUNKS_SPARE 2
+
+void mt_slots_compact(struct mt_slots *s)
+{
+	const uint32_t reserve = bpf_map__max_entries(s->skel->maps.mt_free_slots);
+	const size_t used = ((size_t)s->n_chunks << s->shift) - s->n_free;
+
+	if (!s->reserve || s->n_put < reserve || s->n_chunks <= CHUNKS_SPARE + (used >> s->shift))
+		return;
+	s->n_put = 0;
+	sort_queue(s, reserve);
+	for (uint32_t i = 0; i < s->chunks; i++)
+		if (s->fds[i] >= 0)
+			shrink(s, i);
 }
 
 int mt_slots_read(const struct mt_slots *s, uint32_t slot, struct mt_counters *percpu)
