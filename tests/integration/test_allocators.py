@@ -93,7 +93,7 @@ def loaded_late():
     """An allocator that a thread loads counts beside the libc, each once."""
     t = Target(target("late"), FAKE)
     tracer, first = attach(t.pid)
-    check(first["allocator"].startswith("glibc"), f"allocator {first['allocator']!r}")
+    check(allocators(first)[0].startswith("glibc"), f"allocator {first['allocator']!r}")
     t.step()
     snap = tracer.snapshot()
     end = time.monotonic() + 30

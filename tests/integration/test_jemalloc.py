@@ -53,7 +53,7 @@ def all_functions(suite):
     argv, env = under(suite, target("alloc_mix"), 8, 8000, "wait")
     t = Target(*argv, env={**env, "MTCOUNT_FILE": counts})
     snap = rounds(t, counts)
-    equal(snap["allocator"].split()[0], "jemalloc", "the allocator")
+    equal(allocators(snap)[0].split()[0], "jemalloc", "the allocator")
     equal(snap["sizes"], "usable", "sizes")
     equal(t.finish(), 0, "the target's exit status")
 
@@ -64,7 +64,7 @@ def own_functions(program):
     counts = tmp("counts")
     t = Target(target(program), 8, 8000, env=count_env(counts))
     snap = rounds(t, counts)
-    equal(snap["allocator"].split()[0], "jemalloc", "the allocator")
+    equal(allocators(snap)[0].split()[0], "jemalloc", "the allocator")
     equal(t.finish(), 0, "the target's exit status")
 
 
@@ -130,7 +130,7 @@ def programs(argv):
         t.step(turn)
         snap = settled(tracer.snapshot, t.pid, counts,
                        lambda s, truth: compare(s, truth - before))
-    equal(snap["allocator"].split()[0], "jemalloc", "the allocator")
+    equal(allocators(snap)[0].split()[0], "jemalloc", "the allocator")
     tracer.stop()
 
 
@@ -145,7 +145,7 @@ def redis():
     tracer, before = attach_still(r.p.pid, counts)
     equal(r.load(20000).wait(120), 0, "redis-benchmark's exit status")
     snap = settled(tracer.snapshot, r.p.pid, counts, lambda s, truth: compare(s, truth - before))
-    equal(snap["allocator"].split()[0], "jemalloc", "the allocator")
+    equal(allocators(snap)[0].split()[0], "jemalloc", "the allocator")
     check(snap["memstats"]["Mallocs"] > 100000, "redis hardly worked")
     tracer.stop()
 

@@ -6,7 +6,7 @@ import glob
 import os
 
 from census import LIBCS, SUITES, own_suite, read, with_library
-from harness import (PYTHON, Skip, Target, Truth, attach, case, cases, check, compare, equal, final,
+from harness import (PYTHON, Skip, Target, Truth, allocators, attach, case, cases, check, compare, equal, final,
                      launch_counted, need, target, tmp)
 from test_exact import PERL_WORK, PYTHON_WORK, SQL_WORK
 
@@ -27,7 +27,7 @@ def library(suite):
 
 
 def is_mimalloc(snap):
-    check(snap["allocator"].startswith("mimalloc "), f"allocator {snap['allocator']!r}")
+    check(allocators(snap)[0].startswith("mimalloc "), f"allocator {snap['allocator']!r}")
     equal(snap["sizes"], "usable", "sizes")
 
 

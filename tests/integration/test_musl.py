@@ -5,7 +5,7 @@
 import os
 import subprocess
 
-from harness import (ROOT, Target, Truth, attach, cases, check, compare, equal, final,
+from harness import (ROOT, Target, Truth, allocators, attach, cases, check, compare, equal, final,
                      last_of_first, memtrace, need, tmp)
 
 WRAPPED = ["malloc", "free", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc",
@@ -34,7 +34,7 @@ def build(*flags):
 
 
 def is_musl(snap):
-    check(snap["allocator"].startswith("musl"), f"allocator {snap['allocator']!r}")
+    check(allocators(snap)[0].startswith("musl"), f"allocator {snap['allocator']!r}")
     equal(snap["sizes"], "usable", "sizes")
 
 

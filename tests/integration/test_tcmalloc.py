@@ -5,7 +5,7 @@ own tables size them."""
 import json
 import os
 
-from harness import (PRELOAD, PYTHON, Skip, Target, Truth, attach, case, cases, check, compare,
+from harness import (PRELOAD, PYTHON, Skip, Target, Truth, allocators, attach, case, cases, check, compare,
                      count_env, equal, final, launch_counted, memtrace, need, target, tmp)
 from test_exact import PERL_WORK, PYTHON_WORK, SQL_WORK
 
@@ -22,7 +22,7 @@ def tcmalloc(name="libtcmalloc_minimal"):
 
 
 def is_tcmalloc(snap, sizes="usable"):
-    check(snap["allocator"].startswith("tcmalloc 2."), f"allocator {snap['allocator']!r}")
+    check(allocators(snap)[0].startswith("tcmalloc 2."), f"allocator {snap['allocator']!r}")
     equal(snap["sizes"], sizes, "sizes")
 
 
