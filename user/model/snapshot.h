@@ -45,6 +45,24 @@ struct mt_vm {
 enum mt_since { MT_SINCE_START, MT_SINCE_CENSUS, MT_SINCE_ATTACH };
 enum mt_vm_source { MT_VM_NONE, MT_VM_FEXIT, MT_VM_TRACEPOINT };
 
+/* How a collector's numbers were read. The pauses are in memstats' rings. */
+struct mt_gc {
+	bool present;    /* the runtime has a collector */
+	bool consistent; /* all numbers are of one moment; else some may be a few calls apart */
+	char why[MT_WHY_SIZE]; /* of one that is not, a sentence */
+	uint64_t stop_ns;      /* how long the target was held for them; 0: it was not */
+	uint32_t pauses;       /* since the snapshot before, at most 256: the rings' newest */
+	uint64_t missed;       /* and those that the rings no longer held */
+};
+
+/* A Go program's C memory, which the runtime's own numbers do not have. */
+struct mt_native {
+	bool present;
+	enum mt_since since;
+	struct memtrace_memstats memstats;
+	struct mt_class_counts cls[MT_CLASSES];
+};
+
 /* What memtrace itself costs. */
 struct mt_tracer {
 	uint64_t cpu_ns;    /* CPU time of the memtrace process */
@@ -76,8 +94,13 @@ struct mt_snapshot {
 	const char *sizes;   /* "usable"; static text */
 	enum mt_since since;
 	enum mt_vm_source vm_source;
+	/* Of a Go program those of its runtime: memstats, since, flows.cls. */
 	struct memtrace_memstats memstats;
 	struct mt_flows flows;
+	/* Blocks whose size the runtime does not keep (Go's above 32 KiB): in no class. */
+	struct mt_class_counts unsized;
+	struct mt_gc gc;
+	struct mt_native native;
 	struct mt_vm vm;
 	uint64_t parts_age_ns; /* how much older than the rest vm's parts are */
 	/* The heap that existed before the counts began; its arenas lie behind the snapshot. */
