@@ -302,56 +302,65 @@ static bool near_arena(const struct mt_glibc_walk *w, const uint64_t *tls, size_
 	return false;
 }
 
-/* Looks for the variable in the n_words words that end off bytes from the thread pointer. */
-static bool learn_in(struct mt_glibc_walk *w, const uint64_t *tps, size_t n, uint64_t tp,
-		     uint64_t off, size_t words)
+/*
+ * Looks for the variable in the words that end off bytes from the thread pointer;
+ * *found is the nearest place, if it is nearer than what is there.
+ */
+static void learn_in(struct mt_glibc_walk *w, const uint64_t *tps, size_t n, uint64_t tp,
+		     uint64_t off, size_t words, int64_t *found)
 {
 	uint64_t tls[TLS_WORDS];
 	struct cache c;
 
 	if (!mt_glibc_peek(w, tp - off - 8 * words, tls, 8 * words))
-		return false;
+		return;
 	for (size_t i = words; i-- > 0;) {
 		int64_t at = -(int64_t)(off + 8 * (words - i));
 
+		if (*found && at <= *found)
+			return;
 		if (tls[i] % 16 || !is_used(w, tls[i] - CHUNK_HDR) || !read_cache(w, tls[i], &c) ||
 		    !near_arena(w, tls, words, i) || !fits_all(w, tps, n, at))
 			continue;
-		w->st->tcache_off = at;
-		return true;
+		*found = at;
+		return;
 	}
-	return false;
 }
 
-/*
- * The executable's own variables come first below the thread pointer, libc's
- * somewhere after them. Pieces overlap, so that neighbours are seen together.
- */
-static bool learn_from(struct mt_glibc_walk *w, const uint64_t *tps, size_t n, uint64_t tp)
+/* How many of the words behind off can be TLS of the thread. */
+static uint64_t words_behind(const struct mt_glibc_walk *w, uint64_t tp, uint64_t off)
 {
 	const struct mt_image_area *area = mt_image_find(w->img, tp);
 	uint64_t below = area ? tp - area->start : 0;
+	uint64_t words;
 
 	if (below > TLS_MAX)
 		below = TLS_MAX;
-	for (uint64_t off = 0; off + 8 <= below; off += 8ull * (TLS_WORDS - 2 * TLS_NEAR)) {
-		uint64_t words = (below - off) / 8;
-
-		if (learn_in(w, tps, n, tp, off, words < TLS_WORDS ? words : TLS_WORDS))
-			return true;
-	}
-	return false;
+	words = off < below ? (below - off) / 8 : 0;
+	return words < TLS_WORDS ? words : TLS_WORDS;
 }
 
 /*
  * Every thread that lives allocates from an arena at its first call, which
- * makes its cache; 2.43 waits for the first free.
+ * makes its cache; 2.43 waits for the first free. The executable's own variables
+ * come first below the thread pointer, libc's somewhere after them, and then the
+ * stack, in which arenas and blocks stand side by side, too: so the nearest place
+ * in any thread is the one. One at its end, or begun anew where another's stack
+ * was, has only the latter. Pieces overlap, so that neighbours are seen together.
  */
 static int learn(struct mt_glibc_walk *w, const uint64_t *tps, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (learn_from(w, tps, n, tps[i]))
-			return 0;
+	const uint64_t step = 8ull * (TLS_WORDS - 2 * TLS_NEAR);
+
+	for (uint64_t off = 0; off < TLS_MAX && !w->st->tcache_off; off += step)
+		for (size_t i = 0; i < n; i++) {
+			uint64_t words = words_behind(w, tps[i], off);
+
+			if (words)
+				learn_in(w, tps, n, tps[i], off, words, &w->st->tcache_off);
+		}
+	if (w->st->tcache_off)
+		return 0;
 	if (w->late)
 		return -ETIME;
 	/* before 2.26 there were none; they have other fields in front of the bins */

@@ -83,11 +83,14 @@ static int add_area(const struct mt_mapping *m, void *ctx)
 static int read_robust(struct mt_image_process *ip, pid_t pid)
 {
 	_cleanup_free_ pid_t *tids = NULL;
+	bool whole;
 	size_t n;
-	int r = mt_proc_tids(pid, &tids, &n);
+	int r = mt_proc_tids(pid, &tids, &n, &whole);
 
 	if (r)
 		return r;
+	if (!whole)
+		return mt_unsound(&ip->img, "its threads cannot be listed");
 	free(ip->robust);
 	ip->robust = calloc(n + 1, sizeof(*ip->robust));
 	if (!ip->robust)

@@ -90,7 +90,7 @@ int mt_stop_table_init(struct mt_stop *s);
 void mt_stop_table_fini(struct mt_stop *s);
 /* All threads are NEW again and none is traced; those that were gone are forgotten. */
 void mt_stop_table_reset(struct mt_stop *s);
-/* Adds threads that are not in the table; *fresh is how many. */
+/* Adds threads that are not in the table; *fresh is how many, 1 more if there may be others. */
 int mt_stop_list(struct mt_stop *s, size_t *fresh);
 /* How often the thread has come to a CPU; it has not run while this stays. */
 int mt_stop_switches(const struct mt_stop *s, pid_t tid, uint64_t *ret);

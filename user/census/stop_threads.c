@@ -21,6 +21,7 @@
 #define TABLE_FIRST   256u
 #define THREADS_MAX   (1u << 20)
 #define ENTRIES_SIZE  (64u << 10)
+#define LISTINGS_MAX  100 /* while threads end, which cuts the list short; see mt_proc_tids */
 #define WOKE_TOO_MUCH 3
 
 /* struct linux_dirent64 of getdents64(2) */
@@ -269,9 +270,10 @@ static int add(struct mt_stop *s, pid_t tid, size_t *fresh)
 	return r;
 }
 
-int mt_stop_list(struct mt_stop *s, size_t *fresh)
+/* One listing; *listed is how many there were in it. */
+static int list(struct mt_stop *s, size_t *fresh, size_t *listed)
 {
-	*fresh = 0;
+	*listed = 0;
 	if (lseek(s->task_fd, 0, SEEK_SET) < 0)
 		return -errno;
 	for (;;) {
@@ -289,9 +291,26 @@ int mt_stop_list(struct mt_stop *s, size_t *fresh)
 
 			if (r)
 				return r;
+			*listed += tid > 0;
 			at += e->len;
 		}
 	}
+}
+
+int mt_stop_list(struct mt_stop *s, size_t *fresh)
+{
+	size_t before, listed;
+	int r;
+
+	*fresh = 0;
+	for (int i = 0; i < LISTINGS_MAX; i++) {
+		before = mt_proc_threads(s->task_fd);
+		r = list(s, fresh, &listed);
+		if (r || (before == listed && mt_proc_threads(s->task_fd) == listed))
+			return r;
+	}
+	(*fresh)++; /* there may be others */
+	return 0;
 }
 
 void mt_stop_table_reset(struct mt_stop *s)

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -90,8 +91,9 @@ pid_t mt_proc_live(pid_t pid)
 {
 	_cleanup_free_ pid_t *tids = NULL;
 	size_t n = 0;
+	bool whole;
 
-	if (!thread_ended(pid, pid) || mt_proc_tids(pid, &tids, &n))
+	if (!thread_ended(pid, pid) || mt_proc_tids(pid, &tids, &n, &whole))
 		return pid;
 	for (size_t i = 0; i < n; i++) {
 		if (!thread_ended(pid, tids[i]))
@@ -418,8 +420,18 @@ static int collect_tids(DIR *dir, pid_t **tids, size_t *n)
 	}
 }
 
-/* -ESRCH where there is no such directory, or no number in it. */
-static int read_tids(const char *path, pid_t **tids, size_t *n)
+size_t mt_proc_threads(int task_fd)
+{
+	struct stat st;
+
+	return fstat(task_fd, &st) || st.st_nlink < 2 ? 0 : (size_t)st.st_nlink - 2;
+}
+
+/*
+ * -ESRCH where there is no such directory, or no number in it. The threads that
+ * the kernel counted before and after stand in *before and *after.
+ */
+static int read_tids(const char *path, pid_t **tids, size_t *n, size_t *before, size_t *after)
 {
 	_cleanup_closedir_ DIR *dir = opendir(path);
 	_cleanup_free_ pid_t *v = NULL;
@@ -428,7 +440,9 @@ static int read_tids(const char *path, pid_t **tids, size_t *n)
 
 	if (!dir)
 		return errno == ENOENT ? -ESRCH : -errno;
+	*before = mt_proc_threads(dirfd(dir));
 	r = collect_tids(dir, &v, &count);
+	*after = mt_proc_threads(dirfd(dir));
 	if (r)
 		return r == -ENOENT ? -ESRCH : r;
 	if (!count)
@@ -438,17 +452,34 @@ static int read_tids(const char *path, pid_t **tids, size_t *n)
 	return 0;
 }
 
-int mt_proc_tids(pid_t pid, pid_t **tids, size_t *n)
+#define LISTINGS_MAX 100
+
+int mt_proc_tids(pid_t pid, pid_t **tids, size_t *n, bool *whole)
 {
+	_cleanup_free_ pid_t *v = NULL;
+	size_t before, after;
 	char path[64];
+	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	return read_tids(path, tids, n);
+	*whole = false;
+	for (int i = 0; i < LISTINGS_MAX && !*whole; i++) {
+		free(v);
+		v = NULL;
+		r = read_tids(path, &v, n, &before, &after);
+		if (r)
+			return r;
+		*whole = before == *n && after == *n;
+	}
+	*tids = TAKE_PTR(v);
+	return 0;
 }
 
 int mt_proc_pids(pid_t **pids, size_t *n)
 {
-	return read_tids("/proc", pids, n);
+	size_t before, after;
+
+	return read_tids("/proc", pids, n, &before, &after);
 }
 
 int mt_proc_comm(pid_t pid, char *buf, size_t size)

@@ -106,8 +106,15 @@ int mt_read_file(const char *path, char **ret, size_t *len);
 int mt_proc_read(pid_t pid, const char *name, char **ret, size_t *len);
 /* Cuts " (deleted)" off a path that the kernel wrote; deleted may be NULL. */
 void mt_proc_cut_deleted(char *path, bool *deleted);
-/* All thread ids of a process; the caller frees *tids. */
-int mt_proc_tids(pid_t pid, pid_t **tids, size_t *n);
+/*
+ * All thread ids of a process; the caller frees *tids. The kernel's list stops short
+ * where a thread ends that it is just at (next_tid in fs/proc/base.c): it is read
+ * again until its length is the number of threads, as they stayed meanwhile; *whole
+ * is false if that never came about.
+ */
+int mt_proc_tids(pid_t pid, pid_t **tids, size_t *n, bool *whole);
+/* How many there are by the links of /proc/PID/task, open at task_fd; 0: gone. */
+size_t mt_proc_threads(int task_fd);
 /* The ids of all processes, kernel threads included, in no order; the caller frees *pids. */
 int mt_proc_pids(pid_t **pids, size_t *n);
 /* The name of the process, of at most 15 bytes, cut to fit. */

@@ -39,9 +39,10 @@ static int read_robust_lists(pid_t pid, uint64_t **ret, size_t *n)
 	_cleanup_free_ pid_t *tids = NULL;
 	uint64_t *heads;
 	size_t n_tids;
+	bool whole;
 	int r;
 
-	r = mt_proc_tids(pid, &tids, &n_tids);
+	r = mt_proc_tids(pid, &tids, &n_tids, &whole);
 	if (r)
 		return r;
 	heads = calloc(n_tids, sizeof(*heads));
