@@ -8,7 +8,7 @@ from harness import Target, Truth, cases, check, equal, target, tmp
 MIX = ("none", "small", "caches", "fast", "bins", "zeroes", "trim", "mapped", "dynamic",
        "neighbours", "no_mmap", "few_mmaps", "aligned", "aligned_big", "mremaps", "reallocs",
        "foreign_sbrk", "sbrk_first", "brk_blocked", "brk_never", "no_memory", "moved_start_brk")
-THREADS = ("apart", "crossed", "heaps", "exits", "fork")
+THREADS = ("apart", "crossed", "heaps", "exits", "fork", "residue")
 # Those that a libc does not know, it ignores.
 TUNABLES = {
     "tcache_0": "tcache_count=0",

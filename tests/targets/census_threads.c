@@ -155,6 +155,32 @@ static void orphan(unsigned int round)
 	mix(main_only, &workers[round % threads]);
 }
 
+#define HEAP_ALIGN (64u << 20) /* of a heap, whose head has its arena's address */
+#define RESIDUE    1500        /* words: less than what an ended thread's stack keeps */
+
+/* Arenas beside blocks like empty caches, which are nothing but what was on the stack. */
+__attribute__((noinline)) static void leave_residue(struct worker *w)
+{
+	const void *volatile stack[RESIDUE];
+	const void *arena;
+
+	for (int i = 0; i < SLOTS; i++)
+		w->slot[i] = calloc(1, 640);
+	arena = *(void **)((uintptr_t)w->slot[SLOTS - 1] & ~(uintptr_t)(HEAP_ALIGN - 1));
+	for (int i = 0; i < RESIDUE; i++)
+		stack[i] = i % 2 ? arena : w->slot[i % SLOTS];
+	must(stack[0] != NULL);
+}
+
+/* A thread that has ended, while its stack waits to be used again. */
+static void residue(unsigned int round)
+{
+	how = leave_residue;
+	start(&workers[round]);
+	all(round, round + 1);
+	end(&workers[round]);
+}
+
 static int forked(void)
 {
 	pid_t child;
@@ -184,6 +210,10 @@ int main(int argc, char **argv)
 					   : crossed;
 	if (strcmp(name, "fork") == 0)
 		return forked();
+	if (strcmp(name, "residue") == 0) {
+		residue(0);
+		return take_turns(residue);
+	}
 	if (strcmp(name, "exits") == 0) {
 		exits(0);
 		return take_turns(exits);

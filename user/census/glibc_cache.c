@@ -216,7 +216,8 @@ static bool read_cache(struct mt_glibc_walk *w, uint64_t addr, struct cache *c)
 		return false;
 	size &= ~FLAGS;
 	c->layout = layout_of(size);
-	if (!c->layout || !read_counts(w, addr, c))
+	if (!c->layout || (w->st->layout->mapped_243 && !c->layout->slots) ||
+	    !read_counts(w, addr, c))
 		return false;
 	for (uint32_t i = 0; i < c->layout->bins; i++)
 		if (!c->n[i] != !c->entries[i] || c->entries[i] % 16)
@@ -261,19 +262,28 @@ static bool read_pointer(struct mt_glibc_walk *w, uint64_t tp, int64_t off, uint
 	return !w->st->layout->mapped_243 || (area && area->anon && !area->owner);
 }
 
-/* True if off fits all threads, and at least one has a cache there. */
-static bool fits_all(struct mt_glibc_walk *w, const uint64_t *tps, size_t n, int64_t off)
+/* The threads of a process, by their thread pointers: those that live first. */
+struct threads {
+	uint64_t *tps;
+	size_t n, living;
+};
+
+/* True if off fits all threads, and at least one that lives has a cache there. */
+static bool fits_all(struct mt_glibc_walk *w, const struct threads *t, int64_t off)
 {
+	const uint64_t *tps = t->tps;
 	struct cache c;
 	size_t found = 0;
 	uint64_t cache;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < t->n; i++) {
+		if (i < t->living && !mt_glibc_word(w, tps[i] + (uint64_t)off, &cache))
+			return false;
 		if (!read_pointer(w, tps[i], off, &cache))
 			continue;
 		if (!read_cache(w, cache, &c))
 			return false;
-		found++;
+		found += i < t->living;
 	}
 	return found;
 }
@@ -306,8 +316,8 @@ static bool near_arena(const struct mt_glibc_walk *w, const uint64_t *tls, size_
  * Looks for the variable in the words that end off bytes from the thread pointer;
  * *found is the nearest place, if it is nearer than what is there.
  */
-static void learn_in(struct mt_glibc_walk *w, const uint64_t *tps, size_t n, uint64_t tp,
-		     uint64_t off, size_t words, int64_t *found)
+static void learn_in(struct mt_glibc_walk *w, const struct threads *t, uint64_t tp, uint64_t off,
+		     size_t words, int64_t *found)
 {
 	uint64_t tls[TLS_WORDS];
 	struct cache c;
@@ -320,7 +330,7 @@ static void learn_in(struct mt_glibc_walk *w, const uint64_t *tps, size_t n, uin
 		if (*found && at <= *found)
 			return;
 		if (tls[i] % 16 || !is_used(w, tls[i] - CHUNK_HDR) || !read_cache(w, tls[i], &c) ||
-		    !near_arena(w, tls, words, i) || !fits_all(w, tps, n, at))
+		    !near_arena(w, tls, words, i) || !fits_all(w, t, at))
 			continue;
 		*found = at;
 		return;
@@ -345,19 +355,20 @@ static uint64_t words_behind(const struct mt_glibc_walk *w, uint64_t tp, uint64_
  * makes its cache; 2.43 waits for the first free. The executable's own variables
  * come first below the thread pointer, libc's somewhere after them, and then the
  * stack, in which arenas and blocks stand side by side, too: so the nearest place
- * in any thread is the one. One at its end, or begun anew where another's stack
- * was, has only the latter. Pieces overlap, so that neighbours are seen together.
+ * in any thread is the one. Those that are no more have nothing but the latter, and
+ * of those that live some may, too: all of them must have words there. Pieces overlap, so that
+ * neighbours are seen together.
  */
-static int learn(struct mt_glibc_walk *w, const uint64_t *tps, size_t n)
+static int learn(struct mt_glibc_walk *w, const struct threads *t)
 {
 	const uint64_t step = 8ull * (TLS_WORDS - 2 * TLS_NEAR);
 
 	for (uint64_t off = 0; off < TLS_MAX && !w->st->tcache_off; off += step)
-		for (size_t i = 0; i < n; i++) {
-			uint64_t words = words_behind(w, tps[i], off);
+		for (size_t i = 0; i < t->living; i++) {
+			uint64_t words = words_behind(w, t->tps[i], off);
 
 			if (words)
-				learn_in(w, tps, n, tps[i], off, words, &w->st->tcache_off);
+				learn_in(w, t, t->tps[i], off, words, &w->st->tcache_off);
 		}
 	if (w->st->tcache_off)
 		return 0;
@@ -366,7 +377,7 @@ static int learn(struct mt_glibc_walk *w, const uint64_t *tps, size_t n)
 	/* before 2.26 there were none; they have other fields in front of the bins */
 	if (w->st->layout->mapped_243 || w->st->layout->bins == 104)
 		return 0;
-	return mt_unsound(w->img, "none of %zu threads' caches was found", n);
+	return mt_unsound(w->img, "none of %zu threads' caches was found", t->living);
 }
 
 bool mt_glibc_is_cache_size(uint64_t size)
@@ -448,25 +459,25 @@ static int take_orphans(struct mt_glibc_walk *w)
 
 int mt_glibc_take_caches(struct mt_glibc_walk *w)
 {
-	uint64_t *tps = NULL, cache;
+	struct threads t = {0};
 	struct cache c;
-	size_t n = 0;
-	int r = mt_glibc_threads(w, &tps, &n);
+	uint64_t cache;
+	int r = mt_glibc_threads(w, &t.tps, &t.n, &t.living);
 
-	if (!r && (!w->st->tcache_off || !fits_all(w, tps, n, w->st->tcache_off))) {
+	if (!r && (!w->st->tcache_off || !fits_all(w, &t, w->st->tcache_off))) {
 		w->st->tcache_off = 0;
 		if (w->heap->objects)
-			r = learn(w, tps, n);
+			r = learn(w, &t);
 	}
-	for (size_t i = 0; i < n && !r && w->st->tcache_off; i++) {
-		if (!read_pointer(w, tps[i], w->st->tcache_off, &cache))
+	for (size_t i = 0; i < t.n && !r && w->st->tcache_off; i++) {
+		if (!read_pointer(w, t.tps[i], w->st->tcache_off, &cache))
 			continue;
 		r = read_cache(w, cache, &c) ? take_cache(w, &c)
 					     : mt_glibc_stuck(w, "a thread's broken cache", cache);
 	}
 	if (!r && (w->st->tcache_off || w->st->layout->mapped_243))
 		r = take_orphans(w);
-	free(tps);
+	free(t.tps);
 	return r;
 }
 

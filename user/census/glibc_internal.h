@@ -130,8 +130,11 @@ int mt_glibc_take_fastbins(struct mt_glibc_walk *w, uint64_t arena);
 
 /* Threads, glibc_threads.c. Those that are no more but whose stacks are there, for find. */
 int mt_glibc_find_threads(const struct mt_image *img, struct mt_glibc_state *st);
-/* The thread pointers of all, each once. The caller frees *tps, on failure too. 0 or -ENOMEM. */
-int mt_glibc_threads(struct mt_glibc_walk *w, uint64_t **tps, size_t *n);
+/*
+ * The thread pointers of all, each once, those that live first. The caller frees
+ * *tps, on failure too. 0 or -ENOMEM.
+ */
+int mt_glibc_threads(struct mt_glibc_walk *w, uint64_t **tps, size_t *n, size_t *living);
 
 /* Adds a stretch of the last arena's; with bits for its chunks if it is to be walked. */
 int mt_glibc_add_region(struct mt_glibc_walk *w, uint64_t start, uint64_t end, bool walked);

@@ -42,13 +42,25 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-int mt_glibc_threads(struct mt_glibc_walk *w, uint64_t **tps, size_t *n)
+/* Sorts them and drops what is there twice; how many are left. */
+static size_t unique(uint64_t *v, size_t n)
 {
-	size_t all = w->img->n_robust + w->st->n_old_threads, unique = 0;
+	size_t left = 0;
+
+	qsort(v, n, sizeof(*v), by_value);
+	for (size_t i = 0; i < n; i++)
+		if (!left || v[left - 1] != v[i])
+			v[left++] = v[i];
+	return left;
+}
+
+int mt_glibc_threads(struct mt_glibc_walk *w, uint64_t **tps, size_t *n, size_t *living)
+{
+	size_t all = w->img->n_robust + w->st->n_old_threads;
 	uint64_t delta = 0, *v = calloc(all + 1, sizeof(*v));
 
 	*tps = v;
-	*n = 0;
+	*n = *living = 0;
 	if (!v)
 		return -ENOMEM;
 	for (size_t i = 0; i < w->img->n_robust; i++) {
@@ -58,14 +70,14 @@ int mt_glibc_threads(struct mt_glibc_walk *w, uint64_t **tps, size_t *n)
 		if (!v[(*n)++])
 			return mt_glibc_stuck(w, "no thread's descriptor", w->img->robust[i]);
 	}
-	for (size_t i = 0; i < w->st->n_old_threads; i++)
-		if (is_thread(w, w->st->old_threads[i]))
-			v[(*n)++] = w->st->old_threads[i];
-	qsort(v, *n, sizeof(*v), by_value);
-	for (size_t i = 0; i < *n; i++)
-		if (!unique || v[unique - 1] != v[i])
-			v[unique++] = v[i];
-	*n = unique;
+	*n = *living = unique(v, *n);
+	for (size_t i = 0; i < w->st->n_old_threads; i++) {
+		const uint64_t *tp = &w->st->old_threads[i];
+
+		if (is_thread(w, *tp) && !bsearch(tp, v, *living, sizeof(*v), by_value))
+			v[(*n)++] = *tp;
+	}
+	*n = *living + unique(v + *living, *n - *living);
 	return 0;
 }
 
