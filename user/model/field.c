@@ -1,44 +1,58 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "model/field.h"
 
-#define FIELD(go, member, ftype, funit, mtype, mname, text)                                        \
+#define FIELD(go, member, ftype, funit, mtype, mname, text, ...)                                   \
 	{                                                                                          \
 		.name = (go), .offset = offsetof(struct memtrace_memstats, member),                \
 		.type = MT_FIELD_##ftype, .unit = MT_FIELD_##funit,                                \
-		.metric_type = MT_METRIC_##mtype, .metric = (mname), .help = (text),               \
+		.metric_type = MT_METRIC_##mtype, .metric = (mname), .help = (text), __VA_ARGS__   \
 	}
 
 /* Fields that hold bytes and are a gauge, which most are. */
-#define BYTES(go, member, text)                                                                    \
-	FIELD(go, member, U64, BYTES, GAUGE, "memstats_" #member "_bytes", text)
+#define BYTES(go, member, text, ...)                                                               \
+	FIELD(go, member, U64, BYTES, GAUGE, "memstats_" #member "_bytes", text, __VA_ARGS__)
+
+#define GO(text) .go_help = (text)
+#define HEAP     .of_heap = true
 
 /*
  * Metric names are those of client_golang's go_collector, where it has the
  * field: other names for the same thing would cost users their dashboards.
  */
 const struct mt_field mt_fields[] = {
-	BYTES("Alloc", alloc, "Usable bytes in live blocks."),
+	BYTES("Alloc", alloc, "Usable bytes in live blocks.", HEAP,
+	      GO("Bytes in blocks not yet freed.")),
 	FIELD("TotalAlloc", total_alloc, U64, BYTES, COUNTER, "memstats_alloc_bytes_total",
-	      "Usable bytes ever allocated."),
-	BYTES("Sys", sys, "Private writable address space."),
+	      "Usable bytes ever allocated.", HEAP, GO("Bytes ever allocated.")),
+	BYTES("Sys", sys, "Private writable address space.", GO("Address space from the system.")),
 	FIELD("Lookups", lookups, U64, COUNT, COUNTER, "memstats_lookups_total",
 	      "Pointer lookups by the runtime."),
 	FIELD("Mallocs", mallocs, U64, COUNT, COUNTER, "memstats_mallocs_total",
-	      "Blocks allocated."),
-	FIELD("Frees", frees, U64, COUNT, COUNTER, "memstats_frees_total", "Blocks freed."),
-	BYTES("HeapAlloc", heap_alloc, "Usable bytes in live blocks."),
-	BYTES("HeapSys", heap_sys, "The allocator's share of Sys."),
-	BYTES("HeapIdle", heap_idle, "Whole free pages in HeapSys."),
-	BYTES("HeapInuse", heap_inuse, "HeapSys without HeapIdle."),
-	BYTES("HeapReleased", heap_released, "HeapIdle that is not resident."),
+	      "Blocks allocated.", HEAP, GO("Blocks allocated, tiny ones too.")),
+	FIELD("Frees", frees, U64, COUNT, COUNTER, "memstats_frees_total", "Blocks freed.", HEAP,
+	      GO("Blocks freed, tiny ones too.")),
+	BYTES("HeapAlloc", heap_alloc, "Usable bytes in live blocks.", HEAP, GO("As Alloc.")),
+	BYTES("HeapSys", heap_sys, "The allocator's share of Sys.", HEAP,
+	      GO("The heap's share of Sys.")),
+	BYTES("HeapIdle", heap_idle, "Whole free pages in HeapSys.", HEAP,
+	      GO("Spans without blocks.")),
+	BYTES("HeapInuse", heap_inuse, "HeapSys without HeapIdle.", HEAP, GO("Spans with blocks.")),
+	BYTES("HeapReleased", heap_released, "HeapIdle that is not resident.", HEAP,
+	      GO("Of HeapIdle, given back.")),
 	FIELD("HeapObjects", heap_objects, U64, COUNT, GAUGE, "memstats_heap_objects",
-	      "Live blocks."),
-	BYTES("StackInuse", stack_inuse, "Resident bytes of the stacks."),
-	BYTES("StackSys", stack_sys, "The stacks of all threads."),
-	BYTES("MSpanInuse", mspan_inuse, "Allocator metadata in use."),
-	BYTES("MSpanSys", mspan_sys, "Out-of-line allocator metadata."),
-	BYTES("MCacheInuse", mcache_inuse, "Per-thread caches in use."),
-	BYTES("MCacheSys", mcache_sys, "Per-thread cache structures."),
+	      "Live blocks.", HEAP, GO("Blocks not yet freed.")),
+	BYTES("StackInuse", stack_inuse, "Resident bytes of the stacks.",
+	      GO("Spans of goroutines' stacks.")),
+	BYTES("StackSys", stack_sys, "The stacks of all threads.",
+	      GO("StackInuse and threads' stacks.")),
+	BYTES("MSpanInuse", mspan_inuse, "Allocator metadata in use.", HEAP,
+	      GO("Records of spans, in use.")),
+	BYTES("MSpanSys", mspan_sys, "Out-of-line allocator metadata.", HEAP,
+	      GO("Records of spans.")),
+	BYTES("MCacheInuse", mcache_inuse, "Per-thread caches in use.", HEAP,
+	      GO("Caches of the Ps, in use.")),
+	BYTES("MCacheSys", mcache_sys, "Per-thread cache structures.", HEAP,
+	      GO("Caches of the Ps.")),
 	BYTES("BuckHashSys", buck_hash_sys, "Profiling hash table."),
 	BYTES("GCSys", gc_sys, "Garbage collector metadata."),
 	BYTES("OtherSys", other_sys, "Sys beside the parts above."),

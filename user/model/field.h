@@ -6,6 +6,7 @@
 #ifndef MT_MODEL_FIELD_H
 #define MT_MODEL_FIELD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "model/snapshot.h"
@@ -20,8 +21,10 @@ struct mt_field {
 	enum mt_field_type type;
 	enum mt_field_unit unit;
 	enum mt_field_metric metric_type;
-	const char *metric; /* OpenMetrics name without the memtrace_ prefix, or NULL */
-	const char *help;   /* one sentence, for the metrics' HELP and the table */
+	const char *metric;  /* OpenMetrics name without the memtrace_ prefix, or NULL */
+	const char *help;    /* one sentence, for the metrics' HELP and the table */
+	const char *go_help; /* the same where Go's runtime means another thing; else NULL */
+	bool of_heap;        /* says something of C's heap alone, without the rest of the process */
 };
 
 extern const struct mt_field mt_fields[];

@@ -4,28 +4,7 @@
 #include <stdio.h>
 
 #include "base/json.h"
-#include "model/sizeclass.h"
 #include "render/render.h"
-
-/*
- * The open-ended last class is written as 2^63 - 1: many readers hold integers
- * in 64 signed bits, and some refuse a document with a larger one.
- */
-void mt_render_class_size(struct mt_json *j, unsigned int class)
-{
-	uint64_t size = mt_class_size(class);
-
-	mt_json_u64(j, "Size", size < INT64_MAX ? size : INT64_MAX);
-}
-
-void mt_render_class_object(struct mt_json *j, unsigned int class, int64_t objects, int64_t bytes)
-{
-	mt_json_object_begin(j, NULL);
-	mt_render_class_size(j, class);
-	mt_json_i64(j, "Objects", objects);
-	mt_json_i64(j, "Bytes", bytes);
-	mt_json_object_end(j);
-}
 
 /* An address is text: as a number many readers would round it. */
 static void write_arena(struct mt_json *j, const struct mt_heap_arena *a)

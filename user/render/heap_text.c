@@ -145,12 +145,13 @@ static void write_census(struct mt_writer *w, const struct mt_census *c,
 static void write_audit(struct mt_writer *w, const struct mt_snapshot *s,
 			const struct mt_render_opts *o)
 {
+	const struct mt_class_counts *cls = s->native.present ? s->native.cls : s->flows.cls;
 	const struct mt_audit *a = &s->audit;
 	char text[96];
 
 	if (!mt_audit_drifted(a)) {
 		mt_writef(w, "audit: no drift: %" PRId64 " objects, %" PRId64 " bytes as counted\n",
-			  mt_snapshot_net_objects(s), mt_snapshot_net_bytes(s));
+			  mt_classes_net_objects(cls), mt_classes_net_bytes(cls));
 		return;
 	}
 	mt_writef(w, "audit: DRIFT of %+" PRId64 " objects, %+" PRId64 " bytes: heap less count\n",
@@ -172,7 +173,7 @@ void mt_render_heap(struct mt_writer *w, const struct mt_snapshot *s,
 	if (s->census.baseline == MT_BASELINE_NONE && s->audit.done == MT_BASELINE_NONE)
 		return;
 	mt_write_str(w, "\n");
-	mt_render_heading(w, o, "Heap");
+	mt_render_heading(w, o, s->native.present ? "The heap of the C memory" : "Heap");
 	if (s->census.baseline == MT_BASELINE_CENSUS)
 		write_census(w, &s->census, o);
 	else if (s->census.baseline == MT_BASELINE_UNKNOWN)

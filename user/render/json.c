@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
-
+#include "model/names.h"
 #include "render/render.h"
 
 static const char *const since_names[] = {
@@ -16,23 +16,47 @@ static const char *const call_names[] = {
 	[MT_VM_BRK] = "brk",   [MT_VM_MADVISE] = "madvise",
 };
 
+static void write_names(struct mt_json *j, const char *key, const char *names)
+{
+	char one[sizeof(((struct mt_snapshot *)0)->runtimes)];
+
+	mt_json_array_begin(j, key);
+	while (names) {
+		const char *next;
+		size_t n = mt_names_first(names, &next);
+
+		snprintf(one, sizeof(one), "%.*s", (int)n, names);
+		mt_json_string(j, NULL, one);
+		names = next;
+	}
+	mt_json_array_end(j);
+}
+
+/* A process has one, and for its C code native; only a total's are a list. */
+static void write_runtimes(struct mt_json *j, const struct mt_snapshot *s)
+{
+	mt_json_string(j, "runtime", s->runtime);
+	if (s->processes) {
+		write_names(j, "runtimes", s->runtimes[0] ? s->runtimes : NULL);
+		return;
+	}
+	mt_json_array_begin(j, "runtimes");
+	mt_json_string(j, NULL, s->runtime);
+	if (s->native.present)
+		mt_json_string(j, NULL, "native");
+	mt_json_array_end(j);
+}
+
 /* One is a string, several are a list: "glibc 2.36, jemalloc 5.3.0". */
 static void write_allocators(struct mt_json *j, const char *names)
 {
-	char one[sizeof(((struct mt_snapshot *)0)->allocator)];
-	const char *end = strstr(names, ", ");
+	const char *next;
 
-	if (!end) {
+	mt_names_first(names, &next);
+	if (next)
+		write_names(j, "allocator", names);
+	else
 		mt_json_string(j, "allocator", names);
-		return;
-	}
-	mt_json_array_begin(j, "allocator");
-	for (; end; names = end + 2, end = strstr(names, ", ")) {
-		snprintf(one, sizeof(one), "%.*s", (int)(end - names), names);
-		mt_json_string(j, NULL, one);
-	}
-	mt_json_string(j, NULL, names);
-	mt_json_array_end(j);
 }
 
 static void write_who(struct mt_json *j, const struct mt_snapshot *s)
@@ -51,54 +75,43 @@ static void write_who(struct mt_json *j, const struct mt_snapshot *s)
 	mt_json_string(j, "exe", s->exe);
 	mt_json_string(j, "cgroup", s->cgroup);
 	mt_json_string(j, "container", s->container[0] ? s->container : NULL);
-	mt_json_string(j, "runtime", s->runtime);
+	write_runtimes(j, s);
 	write_allocators(j, s->allocator);
 	mt_json_string(j, "mode", s->mode);
 	mt_json_string(j, "since", since_names[s->since]);
 }
 
-static void write_large(struct mt_json *j, const struct mt_flows *f)
-{
-	mt_json_array_begin(j, "large");
-	for (unsigned int i = MT_BYSIZE; i < MT_CLASSES; i++) {
-		const struct mt_class_counts *c = &f->cls[i];
-
-		if (!c->mallocs && !c->frees)
-			continue;
-		mt_json_object_begin(j, NULL);
-		mt_render_class_size(j, i);
-		mt_json_u64(j, "Mallocs", c->mallocs);
-		mt_json_u64(j, "Frees", c->frees);
-		mt_json_object_end(j);
-	}
-	mt_json_array_end(j);
-}
-
-/* Levels by class: as they are where is_signed, else never below 0. */
-static void write_live(struct mt_json *j, const struct mt_flows *f, bool is_signed)
-{
-	mt_json_array_begin(j, "live");
-	for (unsigned int i = 0; i < MT_CLASSES; i++) {
-		int64_t objects = mt_class_net_objects(&f->cls[i]);
-		int64_t bytes = mt_class_net_bytes(&f->cls[i]);
-
-		if (!is_signed) {
-			objects = objects > 0 ? objects : 0;
-			bytes = bytes > 0 ? bytes : 0;
-		}
-		if (!objects && !bytes)
-			continue;
-		mt_render_class_object(j, i, objects, bytes);
-	}
-	mt_json_array_end(j);
-}
-
-static void write_net(struct mt_json *j, const struct mt_flows *f)
+static void write_net(struct mt_json *j, const struct mt_snapshot *s)
 {
 	mt_json_object_begin(j, "net");
-	mt_json_i64(j, "Objects", mt_classes_net_objects(f->cls));
-	mt_json_i64(j, "Bytes", mt_classes_net_bytes(f->cls));
-	write_live(j, f, true);
+	mt_json_i64(j, "Objects", mt_snapshot_net_objects(s));
+	mt_json_i64(j, "Bytes", mt_snapshot_net_bytes(s));
+	mt_render_live_array(j, s->flows.cls, &s->unsized, true);
+	mt_json_object_end(j);
+}
+
+/* The C memory of a Go program; the keys are those of a native one's. */
+static void write_native(struct mt_json *j, const struct mt_snapshot *s)
+{
+	const struct mt_native *n = &s->native;
+
+	if (!n->present) {
+		mt_json_null(j, "native");
+		return;
+	}
+	mt_json_object_begin(j, "native");
+	write_allocators(j, n->allocator);
+	mt_json_string(j, "since", since_names[n->since]);
+	mt_render_memstats_object(j, "memstats", &n->memstats);
+	mt_render_large_array(j, n->cls, NULL);
+	mt_render_live_array(j, n->cls, NULL, false);
+	mt_render_heap_object(j, "heap", &s->census);
+	mt_json_object_begin(j, "net");
+	mt_json_i64(j, "Objects", mt_classes_net_objects(n->cls));
+	mt_json_i64(j, "Bytes", mt_classes_net_bytes(n->cls));
+	mt_render_live_array(j, n->cls, NULL, true);
+	mt_json_object_end(j);
+	mt_json_string(j, "sizes", n->sizes);
 	mt_json_object_end(j);
 }
 
@@ -145,6 +158,7 @@ static void write_loss(struct mt_json *j, const struct mt_snapshot *s)
 	mt_json_u64(j, "failed_storage", f->failed_storage);
 	mt_json_u64(j, "inherited", f->inherited);
 	mt_json_u64(j, "untraced", f->untraced);
+	mt_json_u64(j, "gc_pauses", s->gc.missed);
 	mt_json_u64(j, "lost", mt_snapshot_lost(s));
 	mt_json_u64(j, "failed", f->failed);
 	mt_json_u64(j, "nested", f->nested);
@@ -168,15 +182,19 @@ static void write_snapshot(struct mt_json *j, const struct mt_snapshot *s)
 	mt_json_string(j, "schema", "memtrace/1");
 	write_who(j, s);
 	mt_render_memstats_object(j, "memstats", &s->memstats);
-	write_large(j, &s->flows);
-	write_live(j, &s->flows, false);
+	mt_render_large_array(j, s->flows.cls, &s->unsized);
+	mt_render_live_array(j, s->flows.cls, &s->unsized, false);
 	write_vm(j, s);
-	mt_render_heap_object(j, "heap", &s->census);
-	write_net(j, &s->flows);
+	if (s->gc.present)
+		mt_render_consistency_object(j, &s->gc);
+	else
+		mt_render_heap_object(j, "heap", &s->census);
+	write_net(j, s);
 	mt_json_string(j, "sizes", s->sizes);
 	write_loss(j, s);
 	mt_render_audit_object(j, "audit", &s->audit);
-	mt_json_null(j, "gc");
+	mt_render_gc_object(j, s);
+	write_native(j, s);
 	write_tracer(j, &s->tracer);
 	mt_json_object_end(j);
 }

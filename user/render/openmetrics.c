@@ -76,36 +76,107 @@ static void write_double(struct mt_writer *w, const char *name, const struct mt_
 	mt_write_str(w, "\n");
 }
 
+static void write_value_of(struct mt_writer *w, const char *name, const struct mt_field *f,
+			   const struct mt_snapshot *s, const struct memtrace_memstats *m)
+{
+	if (f->type == MT_FIELD_DOUBLE)
+		write_double(w, name, s, mt_field_double(f, m));
+	else if (f->unit == MT_FIELD_TIME || f->unit == MT_FIELD_NS)
+		write_double(w, name, s, (double)mt_field_u64(f, m) / 1e9);
+	else
+		write_u64(w, name, s, NULL, mt_field_u64(f, m));
+}
+
+static const char *type_of(const struct mt_field *f)
+{
+	return f->metric_type == MT_METRIC_COUNTER ? "counter" : "gauge";
+}
+
 static void write_field(struct mt_writer *w, const struct mt_field *f,
 			const struct mt_snapshot *const *s, size_t n)
 {
-	family(w, f->metric, f->metric_type == MT_METRIC_COUNTER ? "counter" : "gauge", f->help);
+	family(w, f->metric, type_of(f), f->help);
+	for (size_t i = 0; i < n; i++)
+		write_value_of(w, f->metric, f, s[i], &s[i]->memstats);
+}
+
+/*
+ * The C memory of Go programs: families of their own, so that whoever adds up
+ * memstats adds no two views of one process.
+ */
+static void write_native_field(struct mt_writer *w, const struct mt_field *f,
+			       const struct mt_snapshot *const *s, size_t n)
+{
+	char name[96], help[96];
+
+	snprintf(name, sizeof(name), "native_%s", f->metric);
+	snprintf(help, sizeof(help), "C memory of a Go program: %s", f->help);
+	family(w, name, type_of(f), help);
+	for (size_t i = 0; i < n; i++)
+		if (s[i]->native.present)
+			write_value_of(w, name, f, s[i], &s[i]->native.memstats);
+}
+
+static void write_native(struct mt_writer *w, const struct mt_snapshot *const *s, size_t n)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < n; i++)
+		any = any || s[i]->native.present;
+	for (size_t i = 0; any && i < mt_fields_count; i++)
+		if (mt_fields[i].of_heap)
+			write_native_field(w, &mt_fields[i], s, n);
+}
+
+/*
+ * client_golang's name for the pauses: their number and sum. Its quantiles would
+ * take a label that nothing else has, and are of the rings' 256 pauses only.
+ */
+static void write_gc(struct mt_writer *w, const struct mt_snapshot *const *s, size_t n)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < n; i++)
+		any = any || s[i]->gc.present;
+	if (any)
+		family(w, "gc_duration_seconds", "summary", "Pauses of garbage collections.");
 	for (size_t i = 0; i < n; i++) {
 		const struct memtrace_memstats *m = &s[i]->memstats;
 
-		if (f->type == MT_FIELD_DOUBLE)
-			write_double(w, f->metric, s[i], mt_field_double(f, m));
-		else if (f->unit == MT_FIELD_TIME || f->unit == MT_FIELD_NS)
-			write_double(w, f->metric, s[i], (double)mt_field_u64(f, m) / 1e9);
-		else
-			write_u64(w, f->metric, s[i], NULL, mt_field_u64(f, m));
+		if (!s[i]->gc.present)
+			continue;
+		write_double(w, "gc_duration_seconds_sum", s[i], (double)m->pause_total_ns / 1e9);
+		write_u64(w, "gc_duration_seconds_count", s[i], NULL, m->num_gc);
 	}
 }
 
-/* Classes that saw nothing have no series: with many targets most would be empty. */
+static void write_class(struct mt_writer *w, const char *name, const struct mt_snapshot *s,
+			const char *size, const struct mt_class_counts *c, bool frees)
+{
+	if (c->mallocs || c->frees)
+		write_u64(w, name, s, size, frees ? c->frees : c->mallocs);
+}
+
+/*
+ * Classes that saw nothing have no series: with many targets most would be empty.
+ * Blocks in no class are larger than all that have one, as those in the last are.
+ */
 static void write_by_size(struct mt_writer *w, const char *name, const struct mt_snapshot *s,
 			  bool frees)
 {
-	for (unsigned int i = 0; i < MT_CLASSES; i++) {
-		const struct mt_class_counts *c = &s->flows.cls[i];
-		char size[24] = "+Inf";
+	struct mt_class_counts largest = s->flows.cls[MT_CLASSES - 1];
 
-		if (!c->mallocs && !c->frees)
-			continue;
-		if (i < MT_CLASSES - 1)
-			snprintf(size, sizeof(size), "%" PRIu64, mt_class_size(i));
-		write_u64(w, name, s, size, frees ? c->frees : c->mallocs);
+	for (unsigned int i = 0; i < MT_CLASSES - 1; i++) {
+		char size[24];
+
+		snprintf(size, sizeof(size), "%" PRIu64, mt_class_size(i));
+		write_class(w, name, s, size, &s->flows.cls[i], frees);
 	}
+	if (__builtin_add_overflow(largest.mallocs, s->unsized.mallocs, &largest.mallocs))
+		largest.mallocs = UINT64_MAX;
+	if (__builtin_add_overflow(largest.frees, s->unsized.frees, &largest.frees))
+		largest.frees = UINT64_MAX;
+	write_class(w, name, s, "+Inf", &largest, frees);
 }
 
 static void write_tracer(struct mt_writer *w, const struct mt_tracer *t)
@@ -145,6 +216,8 @@ static void snapshots(struct mt_writer *w, const struct mt_snapshot *const *s, s
 	family(w, by_size_frees, "counter", "Blocks freed, by size class.");
 	for (size_t i = 0; i < n; i++)
 		write_by_size(w, by_size_frees, s[i], true);
+	write_gc(w, s, n);
+	write_native(w, s, n);
 	family(w, "lost_total", "counter", "What makes the numbers inexact; 0 is exact.");
 	for (size_t i = 0; i < n; i++)
 		write_u64(w, "lost_total", s[i], NULL, mt_snapshot_lost(s[i]));

@@ -8,6 +8,7 @@
 
 #include "base/units.h"
 #include "base/writer.h"
+#include "model/field.h"
 #include "model/snapshot.h"
 
 struct mt_render_opts {
@@ -53,19 +54,52 @@ extern const struct mt_render_ops mt_render_census_json;
 struct mt_json;
 void mt_render_memstats_object(struct mt_json *j, const char *key,
 			       const struct memtrace_memstats *m);
-/* {"Size", "Objects", "Bytes"} of one class. */
+/* {"Size", "Objects", "Bytes"} of one class; MT_CLASSES: of blocks in no class. */
 void mt_render_class_object(struct mt_json *j, unsigned int class, int64_t objects, int64_t bytes);
-/* The member Size. */
-void mt_render_class_size(struct mt_json *j, unsigned int class);
+/* "large" and "live" of MT_CLASSES classes; unsized, those in no class, may be NULL. */
+void mt_render_large_array(struct mt_json *j, const struct mt_class_counts *cls,
+			   const struct mt_class_counts *unsized);
+/* Levels by class: as they are where is_signed, else never below 0. */
+void mt_render_live_array(struct mt_json *j, const struct mt_class_counts *cls,
+			  const struct mt_class_counts *unsized, bool is_signed);
 /* Nothing, which is null, without a baseline. */
 void mt_render_heap_object(struct mt_json *j, const char *key, const struct mt_census *c);
 /* Not written at all where no audit was asked for. */
 void mt_render_audit_object(struct mt_json *j, const char *key, const struct mt_audit *a);
+/* "gc", null without a collector; and "heap" of a snapshot whose runtime has one. */
+void mt_render_gc_object(struct mt_json *j, const struct mt_snapshot *s);
+void mt_render_consistency_object(struct mt_json *j, const struct mt_gc *gc);
+
+/* The pauses since the snapshot before, at most 256; the i-th of them, the oldest first. */
+struct mt_render_pause {
+	uint64_t end_ns, ns; /* since the epoch; how long */
+};
+size_t mt_render_pauses(const struct mt_snapshot *s);
+struct mt_render_pause mt_render_pause(const struct mt_snapshot *s, size_t i);
+/* False if no heap size makes it collect: GOGC=off. */
+bool mt_render_has_next(const struct memtrace_memstats *m);
 
 #define MT_RENDER_COLUMNS 80
 /* A line of text in bold. */
 void mt_render_heading(struct mt_writer *w, const struct mt_render_opts *o, const char *text);
-/* "18432", ">2^48". */
+/* One row of the table; help is what it says of the field. */
+void mt_render_field(struct mt_writer *w, const struct mt_field *f,
+		     const struct memtrace_memstats *m, const char *help, enum mt_unit unit);
+/* Mallocs, frees and levels of MT_CLASSES classes, and of those in none, if not NULL. */
+void mt_render_class_table(struct mt_writer *w, const struct mt_class_counts *cls,
+			   const struct mt_class_counts *unsized, const struct mt_render_opts *o);
+/* "levels since ...", and behind the class table the signed sums since an attach. */
+void mt_render_since(struct mt_writer *w, enum mt_since since);
+void mt_render_net(struct mt_writer *w, enum mt_since since, int64_t objects, int64_t bytes);
+/* Of a runtime with a collector: whether its numbers are of one moment; its collections. */
+void mt_render_consistency(struct mt_writer *w, const struct mt_gc *gc,
+			   const struct mt_render_opts *o);
+void mt_render_collector(struct mt_writer *w, const struct mt_snapshot *s,
+			 const struct mt_render_opts *o);
+/* The section on the C memory of a Go program, if it has any. */
+void mt_render_native(struct mt_writer *w, const struct mt_snapshot *s,
+		      const struct mt_render_opts *o);
+/* "18432", ">2^48"; "Go's large" for MT_CLASSES. */
 void mt_render_class_label(char *buf, size_t size, unsigned int class);
 /* bytes in the unit, or, where that is more than n columns, in the one that fits. */
 const char *mt_render_bytes(char *buf, size_t size, uint64_t bytes, enum mt_unit unit, int n);

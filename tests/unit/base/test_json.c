@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "base/json.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <locale.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "base/cleanup.h"
 
 static void nesting(void **state)
 {
@@ -81,6 +85,27 @@ static void doubles(void **state)
 	}
 }
 
+/* What Go itself wrote, see go_floats.go. */
+static void doubles_of_go(void **state)
+{
+	_cleanup_fclose_ FILE *f = fopen("tests/golden/go-floats.txt", "r");
+	char text[64];
+	uint64_t bits;
+	size_t n = 0;
+
+	(void)state;
+	assert_non_null(f);
+	for (; fscanf(f, "%" SCNx64 " %63s", &bits, text) == 2; n++) {
+		_cleanup_writer_ struct mt_writer w = {0};
+		double v;
+
+		memcpy(&v, &bits, sizeof(v));
+		mt_write_double(&w, v);
+		assert_string_equal(w.buf, text);
+	}
+	assert_true(n > 300 && feof(f));
+}
+
 static void doubles_any_locale(void **state)
 {
 	_cleanup_writer_ struct mt_writer w = {0};
@@ -150,11 +175,9 @@ static void hostile_strings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nesting),
-		cmocka_unit_test(doubles),
-		cmocka_unit_test(doubles_any_locale),
-		cmocka_unit_test(strings),
-		cmocka_unit_test(hostile_strings),
+		cmocka_unit_test(nesting),       cmocka_unit_test(doubles),
+		cmocka_unit_test(doubles_of_go), cmocka_unit_test(doubles_any_locale),
+		cmocka_unit_test(strings),       cmocka_unit_test(hostile_strings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/writer.h"
@@ -110,6 +111,26 @@ static inline const char *text(json_t *root, const char *path)
 	if (!json_is_string(at(root, path)))
 		fail_msg("%s is no string", path);
 	return json_string_value(at(root, path));
+}
+
+/* promtool's verdict on w, or false where it is not installed. */
+static inline bool promtool(const struct mt_writer *w, char *out, size_t size)
+{
+	char path[] = "/tmp/memtrace-metrics-XXXXXX", cmd[128];
+	_cleanup_close_ int fd = mkstemp(path);
+	FILE *p;
+	size_t n;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, w->buf, w->len), w->len);
+	snprintf(cmd, sizeof(cmd), "promtool check metrics <%s 2>&1; echo $?", path);
+	p = popen(cmd, "r");
+	assert_non_null(p);
+	n = fread(out, 1, size - 1, p);
+	out[n] = '\0';
+	pclose(p);
+	unlink(path);
+	return !strstr(out, "not found");
 }
 
 #endif
