@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 include scripts/build.mk
 include scripts/test.mk
+include scripts/go.mk
 include scripts/fuzz.mk
 include scripts/bench.mk
 include scripts/check.mk

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # shellcheck shell=bash
 #
-# Sourced by scripts/setup and scripts/libcs.
+# Sourced by scripts/setup and scripts/apt-fetch.sh.
 
 # Prints the apt source entry, in its own form, that serves main of suite $1,
 # with the suite replaced by $2: mirror, key and options stay this machine's.

@@ -1,0 +1,3 @@
+module memtrace/targets
+
+go 1.19
