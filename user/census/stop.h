@@ -26,6 +26,7 @@ struct mt_stop_zone {
 	uint64_t data_lo, data_hi; /* that file's writable data, where it has lock words */
 	bool (*is_lock)(const void *ctx, uint64_t addr); /* further lock words; may be NULL */
 	const void *ctx;
+	bool anywhere; /* no thread is ever inside, wherever it is; the rest does not count */
 };
 
 struct mt_stop; /* opaque */

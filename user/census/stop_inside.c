@@ -145,6 +145,8 @@ static int add_uprobes(const struct mt_mapping *m, void *ctx)
 int mt_stop_find_uprobes(struct mt_stop *s)
 {
 	s->n_uprobes = 0;
+	if (s->zone.anywhere)
+		return 0;
 	return mt_maps_each(s->pid, add_uprobes, s);
 }
 
@@ -313,6 +315,8 @@ static bool hides_malloc(const struct mt_stop *s, const struct mt_stop_thread *t
 
 bool mt_stop_inside(const struct mt_stop *s, struct mt_stop_thread *t)
 {
+	if (s->zone.anywhere)
+		return false;
 	if (!t->sp && !t->pc)
 		return false; /* it has exited */
 	return in_handler(t) || lends_memory(s, t) || is_inside(s, t) || hides_malloc(s, t);

@@ -30,4 +30,13 @@ struct mt_go {
 	struct mt_mem_process mem;
 };
 
+/*
+ * Whether the variables and the layout are the process's: the identities that the
+ * runtime itself checks hold, and its Ps, mcaches and cached spans look like such.
+ * 0; -EAGAIN: the runtime is not initialised yet; -ENOTSUP: they do not hold, why
+ * (MT_WHY_SIZE bytes) says which; -ESRCH, -EPERM, -ENOMEM. Some ms where they do
+ * not hold.
+ */
+int mt_go_prove(struct mt_go *g, char *why);
+
 #endif
