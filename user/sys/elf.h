@@ -125,8 +125,9 @@ int mt_elf_pread(const struct mt_elf *elf, uint64_t addr, void *dst, size_t n);
 int mt_elf_pointer(const struct mt_elf *elf, uint64_t addr, uint64_t *ret);
 /*
  * The link-time address of the page where the file's first mapping begins: what
- * that is away from its place in a process is the bias. -ENOENT: it has no segments.
+ * that is away from its place in a process is the bias, which is 0 where fixed is
+ * set. -ENOENT: it has no segments.
  */
-int mt_elf_start(const struct mt_elf *elf, uint64_t *addr);
+int mt_elf_start(const struct mt_elf *elf, uint64_t *addr, bool *fixed);
 
 #endif

@@ -213,7 +213,7 @@ int mt_elf_pointer(const struct mt_elf *elf, uint64_t addr, uint64_t *ret)
 	return mt_elf_pread(elf, addr, ret, sizeof(*ret));
 }
 
-int mt_elf_start(const struct mt_elf *elf, uint64_t *addr)
+int mt_elf_start(const struct mt_elf *elf, uint64_t *addr, bool *fixed)
 {
 	const uint64_t page = ~4095ull;
 	GElf_Ehdr eh;
@@ -226,6 +226,7 @@ int mt_elf_start(const struct mt_elf *elf, uint64_t *addr)
 		if (elf->ph[i].p_type != PT_LOAD || !elf->ph[i].p_memsz)
 			continue;
 		*addr = elf->ph[i].p_vaddr & page;
+		*fixed = eh.e_type == ET_EXEC;
 		return 0;
 	}
 	return -ENOENT;
