@@ -3,7 +3,7 @@
  * What is found of Go programs, for test_go_find.py.
  *   go_find_tool inspect FILE...      a line of JSON for each file that is a Go program
  *   go_find_tool open FILE...         only opens them, to compare the time
- *   go_find_tool layout FILE          its layout by DWARF, "struct<TAB>member<TAB>offset" a line
+ *   go_find_tool layout FILE          by its DWARF, "member offset" a line, for scripts/go-layouts
  *   go_find_tool attach PID FILE      which way of those that FILE allows holds for the process
  */
 #include <errno.h>
@@ -77,7 +77,7 @@ static int print_layout(const char *path)
 		r = mt_go_dwarf_layout(&d, &l);
 	if (r)
 		return print_error(path, r, "");
-#define MT_GO_MEMBER(of, member, name) printf("%s\t%s\t%d\n", of, member, (int)l.name);
+#define MT_GO_MEMBER(of, member, name) printf("%s %d\n", #name, (int)l.name);
 	MT_GO_MEMBERS(MT_GO_MEMBER)
 #undef MT_GO_MEMBER
 	return 0;
