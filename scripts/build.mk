@@ -14,7 +14,7 @@ OPT      ?= -O2 -g
 CFLAGS   += -std=gnu11 -fPIC -fvisibility=hidden $(OPT) $(WARN) $(SANFLAGS)
 CPPFLAGS += -D_GNU_SOURCE -DMT_VERSION='"$(VERSION)"' -Iuser -Iuser/include -Ibpf -I$(BUILD)
 LDFLAGS  += $(SANFLAGS)
-LDLIBS   += -lbpf -lelf -lZydis -lz -lpthread
+LDLIBS   += -lbpf -ldw -lelf -lZydis -lz -lpthread
 # Of programs with the live view; the public library goes without.
 TUI_LIBS := -lncursesw -ltinfo
 

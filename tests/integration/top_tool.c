@@ -76,7 +76,7 @@ static void make(struct mt_snapshot *s, const struct made *m, unsigned int secon
 	snprintf(s->comm, sizeof(s->comm), "%s", m->comm);
 	snprintf(s->allocator, sizeof(s->allocator), "%s", m->allocator);
 	snprintf(s->container, sizeof(s->container), "%s", m->container);
-	s->runtime = "native";
+	snprintf(s->runtime, sizeof(s->runtime), "native");
 	s->mode = "exact";
 	s->sizes = "usable";
 	s->since = m->since;

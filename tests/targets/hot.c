@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gate.h"
 
@@ -73,10 +74,12 @@ static void *worker(void *arg)
 	return NULL;
 }
 
+/* Also where the main thread is just about to read: then it finds nothing to read from. */
 static void on_term(int sig)
 {
 	(void)sig;
 	stop = 1;
+	close(STDIN_FILENO);
 }
 
 int main(int argc, char **argv)
@@ -85,15 +88,21 @@ int main(int argc, char **argv)
 	static struct account a[THREADS_MAX];
 	pthread_t t[THREADS_MAX];
 	struct account sum = {0};
+	sigset_t term;
 
 	if (threads < 1 || threads > THREADS_MAX)
 		return 64;
 	sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_term}, NULL);
+	/* the main thread alone is to get it: it waits in a read that must be interrupted */
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &term, NULL);
 	for (int i = 0; i < threads; i++) {
 		a[i].seed = (unsigned int)i;
 		if (pthread_create(&t[i], NULL, worker, &a[i]))
 			return 72;
 	}
+	pthread_sigmask(SIG_UNBLOCK, &term, NULL);
 	gate_say("ready\n");
 	while (!stop && gate_wait())
 		;

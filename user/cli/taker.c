@@ -73,7 +73,7 @@ static int take_one(struct mt_taker *t, size_t i, enum mt_vm_depth depth, bool f
 	s->final = s->final || final;
 	if (s->final && many(t))
 		mt_total_add(&t->total, s);
-	t->lost = t->lost || mt_flows_lost(&s->flows);
+	t->lost = t->lost || mt_snapshot_lost(s);
 	t->drifted = t->drifted || mt_audit_drifted(&s->audit);
 	check_audit(t, s);
 	return 0;

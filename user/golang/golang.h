@@ -25,12 +25,12 @@ struct mt_go_image; /* what is known of an executable file; serves all processes
 struct mt_go;       /* a process that runs it */
 
 /*
- * Looks whether the file is a Go program, and where its runtime keeps things. path
- * is for what libdw needs of the file besides elf. -ENOENT: it is no Go program,
- * found out at no cost to speak of; -ENOTSUP: it is one, and cannot be read: why
- * (MT_WHY_SIZE bytes) says so in a sentence. The caller frees *ret.
+ * Looks whether the file is a Go program, and where its runtime keeps things.
+ * -ENOENT: it is no Go program, found out at no cost to speak of; -ENOTSUP: it is
+ * one, and cannot be read: why (MT_WHY_SIZE bytes) says so in a sentence; -ENOMEM.
+ * Debug symbols that were added to elf count. The caller frees *ret.
  */
-int mt_go_inspect(int fd, const struct mt_elf *elf, char *why, struct mt_go_image **ret);
+int mt_go_inspect(const struct mt_elf *elf, char *why, struct mt_go_image **ret);
 void mt_go_image_free(struct mt_go_image **image);
 /* "go1.23.1", escaped for no output yet; "go" if the file does not say. Owned by the image. */
 const char *mt_go_version(const struct mt_go_image *image);

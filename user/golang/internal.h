@@ -12,19 +12,32 @@ struct mt_go_vars {
 	uint64_t memstats, mheap, gc_controller, allp, gcphase;
 };
 
+/* One way to read a process that runs an image. */
+struct mt_go_try {
+	struct mt_go_vars vars;            /* link-time addresses */
+	const struct mt_go_layout *layout; /* the image's own, or a row of the table */
+};
+
+#define MT_GO_TRIES 48
+
 struct mt_go_image {
 	char version[MT_GO_VERSION_SIZE]; /* printable ASCII */
 	int minor;                        /* of go1.minor; 0: not known */
 	bool green_tea;                   /* from 1.26 on, unless built without */
-	struct mt_go_vars vars;
-	struct mt_go_layout layout; /* from DWARF, or of the version's row */
-	bool layout_known;          /* else every row is tried against the process */
+	bool fixed;                       /* link-time addresses are those in every process */
+	uint64_t start;                   /* link-time address of the first mapping */
+	struct mt_go_layout own;          /* from DWARF */
+	/* The likeliest first. Which one holds, only a process can tell. */
+	struct mt_go_try tries[MT_GO_TRIES];
+	size_t n_tries;
 };
 
 struct mt_go {
 	const struct mt_go_image *image;
 	pid_t pid;
 	uint64_t bias; /* added to link-time addresses */
+	int minor;     /* the image's; where it is not known, of the row that holds */
+	bool green_tea;
 	struct mt_go_vars vars;
 	struct mt_go_layout layout;
 	struct mt_mem_process mem;

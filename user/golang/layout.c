@@ -6,3 +6,11 @@ const struct mt_go_layout mt_go_layouts[] = {
 };
 
 const size_t mt_go_layouts_count = sizeof(mt_go_layouts) / sizeof(mt_go_layouts[0]);
+
+const struct mt_go_layout *mt_go_layout_of(int minor)
+{
+	for (size_t i = 0; i < mt_go_layouts_count; i++)
+		if (mt_go_layouts[i].minor == minor)
+			return &mt_go_layouts[i];
+	return NULL;
+}

@@ -98,5 +98,7 @@ struct mt_go_layout {
 /* One row for each minor version that was measured, ascending; made by scripts/go-layouts. */
 extern const struct mt_go_layout mt_go_layouts[];
 extern const size_t mt_go_layouts_count;
+/* The row of go1.minor, or NULL. */
+const struct mt_go_layout *mt_go_layout_of(int minor);
 
 #endif

@@ -23,7 +23,7 @@ static int walk_of(const struct mt_go *g, struct mt_go_walk **ret)
 		.mem = &g->mem.mem,
 		.vars = &g->vars,
 		.layout = &g->layout,
-		.green_tea = g->image->green_tea,
+		.green_tea = g->green_tea,
 	};
 
 	return mt_go_walk_new(&src, ret);
@@ -52,7 +52,7 @@ static void keep(const struct mt_go *g, const struct mt_go_walk *w, int r, bool 
 		 struct mt_go_stats *ret)
 {
 	if (!r || first || !w->wrong)
-		mt_go_fill(&w->globals, &w->flush, g->image->minor, ret);
+		mt_go_fill(&w->globals, &w->flush, g->minor, ret);
 	ret->consistent = !r;
 	if (!r)
 		ret->why[0] = '\0';

@@ -73,7 +73,7 @@ PUBLIC int memtrace_read_lost(struct memtrace_session *s, pid_t pid, uint64_t *l
 
 	if (r)
 		return r;
-	*lost = mt_flows_lost(&snap->flows);
+	*lost = mt_snapshot_lost(snap);
 	free(snap);
 	return 0;
 }

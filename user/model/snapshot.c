@@ -32,15 +32,17 @@ static int64_t clamp(__int128 v)
 	return v > INT64_MAX ? INT64_MAX : v < INT64_MIN ? INT64_MIN : (int64_t)v;
 }
 
-uint64_t mt_flows_lost(const struct mt_flows *f)
+uint64_t mt_snapshot_lost(const struct mt_snapshot *s)
 {
+	const struct mt_flows *f = &s->flows;
 	uint64_t lost = add(f->failed_reads, f->failed_storage);
 
 	lost = add(lost, f->unreturned);
 	lost = add(lost, f->unknown_free);
 	lost = add(lost, f->map_full);
 	lost = add(lost, f->inherited);
-	return add(lost, f->untraced);
+	lost = add(lost, f->untraced);
+	return add(lost, s->gc.missed);
 }
 
 int64_t mt_class_net_objects(const struct mt_class_counts *c)
@@ -53,22 +55,42 @@ int64_t mt_class_net_bytes(const struct mt_class_counts *c)
 	return clamp((__int128)c->alloc_bytes - c->free_bytes);
 }
 
-int64_t mt_flows_net_objects(const struct mt_flows *f)
+static __int128 net_objects(const struct mt_class_counts *cls)
 {
 	__int128 net = 0;
 
 	for (unsigned int i = 0; i < MT_CLASSES; i++)
-		net += (__int128)f->cls[i].mallocs - f->cls[i].frees;
-	return clamp(net);
+		net += (__int128)cls[i].mallocs - cls[i].frees;
+	return net;
 }
 
-int64_t mt_flows_net_bytes(const struct mt_flows *f)
+static __int128 net_bytes(const struct mt_class_counts *cls)
 {
 	__int128 net = 0;
 
 	for (unsigned int i = 0; i < MT_CLASSES; i++)
-		net += (__int128)f->cls[i].alloc_bytes - f->cls[i].free_bytes;
-	return clamp(net);
+		net += (__int128)cls[i].alloc_bytes - cls[i].free_bytes;
+	return net;
+}
+
+int64_t mt_classes_net_objects(const struct mt_class_counts *cls)
+{
+	return clamp(net_objects(cls));
+}
+
+int64_t mt_classes_net_bytes(const struct mt_class_counts *cls)
+{
+	return clamp(net_bytes(cls));
+}
+
+int64_t mt_snapshot_net_objects(const struct mt_snapshot *s)
+{
+	return clamp(net_objects(s->flows.cls) + s->unsized.mallocs - s->unsized.frees);
+}
+
+int64_t mt_snapshot_net_bytes(const struct mt_snapshot *s)
+{
+	return clamp(net_bytes(s->flows.cls) + s->unsized.alloc_bytes - s->unsized.free_bytes);
 }
 
 static void derive_flows(struct memtrace_memstats *m, const struct mt_flows *f)
@@ -83,9 +105,9 @@ static void derive_flows(struct memtrace_memstats *m, const struct mt_flows *f)
 		m->by_size[i].mallocs = f->cls[i].mallocs;
 		m->by_size[i].frees = f->cls[i].frees;
 	}
-	m->alloc = mt_level(mt_flows_net_bytes(f));
+	m->alloc = mt_level(mt_classes_net_bytes(f->cls));
 	m->heap_alloc = m->alloc;
-	m->heap_objects = mt_level(mt_flows_net_objects(f));
+	m->heap_objects = mt_level(mt_classes_net_objects(f->cls));
 }
 
 /*

@@ -52,13 +52,19 @@ struct mt_gc {
 	char why[MT_WHY_SIZE]; /* of one that is not, a sentence */
 	uint64_t stop_ns;      /* how long the target was held for them; 0: it was not */
 	uint32_t pauses;       /* since the snapshot before, at most 256: the rings' newest */
-	uint64_t missed;       /* and those that the rings no longer held */
+	uint64_t missed;       /* since the trace began: those that the rings no longer held */
 };
 
-/* A Go program's C memory, which the runtime's own numbers do not have. */
+/*
+ * A Go program's C memory, which the runtime's own numbers do not have. Its Sys is
+ * that of the whole process, so that Go's heap lies in its OtherSys: nothing of it
+ * is to be added to the runtime's. The snapshot's census and audit are of it.
+ */
 struct mt_native {
 	bool present;
 	enum mt_since since;
+	char allocator[64]; /* "glibc 2.36" */
+	const char *sizes;  /* "usable"; static text */
 	struct memtrace_memstats memstats;
 	struct mt_class_counts cls[MT_CLASSES];
 };
@@ -88,10 +94,11 @@ struct mt_snapshot {
 	char cgroup[1024];
 	char container[80]; /* empty: none */
 	/* what */
-	const char *runtime; /* "native"; static text */
-	char allocator[64];  /* "glibc 2.36" */
-	const char *mode;    /* "exact"; static text */
-	const char *sizes;   /* "usable"; static text */
+	char runtime[64]; /* "native", "go1.23.1": from the target's file, so it can be anything */
+	char runtimes[192]; /* of a total: all that occur, as names.h lists them; else empty */
+	char allocator[64]; /* "glibc 2.36"; several in a list */
+	const char *mode;   /* "exact"; static text */
+	const char *sizes;  /* "usable"; static text */
 	enum mt_since since;
 	enum mt_vm_source vm_source;
 	/* Of a Go program those of its runtime: memstats, since, flows.cls. */
@@ -110,12 +117,15 @@ struct mt_snapshot {
 };
 
 /* What makes the numbers inexact, summed; 0 is the promise kept. */
-uint64_t mt_flows_lost(const struct mt_flows *f);
+uint64_t mt_snapshot_lost(const struct mt_snapshot *s);
 
-/* Signed net since the counts began: blocks and usable bytes. */
-int64_t mt_flows_net_objects(const struct mt_flows *f);
-int64_t mt_flows_net_bytes(const struct mt_flows *f);
-/* The same of one class; both saturate instead of wrapping. */
+/* Signed net since the counts began: blocks and usable bytes, those of unsized too. */
+int64_t mt_snapshot_net_objects(const struct mt_snapshot *s);
+int64_t mt_snapshot_net_bytes(const struct mt_snapshot *s);
+/* The same of MT_CLASSES classes. */
+int64_t mt_classes_net_objects(const struct mt_class_counts *cls);
+int64_t mt_classes_net_bytes(const struct mt_class_counts *cls);
+/* The same of one class; all of them saturate instead of wrapping. */
 int64_t mt_class_net_objects(const struct mt_class_counts *c);
 int64_t mt_class_net_bytes(const struct mt_class_counts *c);
 
@@ -130,5 +140,23 @@ static inline uint64_t mt_level(int64_t v)
  * formula. The Sys identity holds in the result.
  */
 void mt_snapshot_derive(struct mt_snapshot *s);
+
+/*
+ * Makes s, which is filled and derived as any process, that of a Go program: m, cls
+ * and unsized are its runtime's, and with native what s had of them becomes
+ * s->native, else it is dropped. The allocator is "go" and, with native, the one
+ * that it was. Of s->gc only present is set; runtime is the caller's to set.
+ */
+void mt_snapshot_set_go(struct mt_snapshot *s, const struct memtrace_memstats *m,
+			const struct mt_class_counts *cls, const struct mt_class_counts *unsized,
+			bool native);
+
+/*
+ * Sets gc->pauses to how many there were since NumGC was last_num_gc, and adds those
+ * that m's rings no longer hold to gc->missed, in which the caller carries on what
+ * was missed before. A first snapshot has none of either.
+ */
+void mt_gc_since(struct mt_gc *gc, const struct memtrace_memstats *m, bool first,
+		 uint32_t last_num_gc);
 
 #endif

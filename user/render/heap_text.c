@@ -150,7 +150,7 @@ static void write_audit(struct mt_writer *w, const struct mt_snapshot *s,
 
 	if (!mt_audit_drifted(a)) {
 		mt_writef(w, "audit: no drift: %" PRId64 " objects, %" PRId64 " bytes as counted\n",
-			  mt_flows_net_objects(&s->flows), mt_flows_net_bytes(&s->flows));
+			  mt_snapshot_net_objects(s), mt_snapshot_net_bytes(s));
 		return;
 	}
 	mt_writef(w, "audit: DRIFT of %+" PRId64 " objects, %+" PRId64 " bytes: heap less count\n",

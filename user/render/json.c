@@ -96,8 +96,8 @@ static void write_live(struct mt_json *j, const struct mt_flows *f, bool is_sign
 static void write_net(struct mt_json *j, const struct mt_flows *f)
 {
 	mt_json_object_begin(j, "net");
-	mt_json_i64(j, "Objects", mt_flows_net_objects(f));
-	mt_json_i64(j, "Bytes", mt_flows_net_bytes(f));
+	mt_json_i64(j, "Objects", mt_classes_net_objects(f->cls));
+	mt_json_i64(j, "Bytes", mt_classes_net_bytes(f->cls));
 	write_live(j, f, true);
 	mt_json_object_end(j);
 }
@@ -133,8 +133,10 @@ static void write_vm(struct mt_json *j, const struct mt_snapshot *s)
 	mt_json_object_end(j);
 }
 
-static void write_loss(struct mt_json *j, const struct mt_flows *f)
+static void write_loss(struct mt_json *j, const struct mt_snapshot *s)
 {
+	const struct mt_flows *f = &s->flows;
+
 	mt_json_object_begin(j, "loss");
 	mt_json_u64(j, "failed_reads", f->failed_reads);
 	mt_json_u64(j, "map_full", f->map_full);
@@ -143,7 +145,7 @@ static void write_loss(struct mt_json *j, const struct mt_flows *f)
 	mt_json_u64(j, "failed_storage", f->failed_storage);
 	mt_json_u64(j, "inherited", f->inherited);
 	mt_json_u64(j, "untraced", f->untraced);
-	mt_json_u64(j, "lost", mt_flows_lost(f));
+	mt_json_u64(j, "lost", mt_snapshot_lost(s));
 	mt_json_u64(j, "failed", f->failed);
 	mt_json_u64(j, "nested", f->nested);
 	mt_json_object_end(j);
@@ -172,7 +174,7 @@ static void write_snapshot(struct mt_json *j, const struct mt_snapshot *s)
 	mt_render_heap_object(j, "heap", &s->census);
 	write_net(j, &s->flows);
 	mt_json_string(j, "sizes", s->sizes);
-	write_loss(j, &s->flows);
+	write_loss(j, s);
 	mt_render_audit_object(j, "audit", &s->audit);
 	mt_json_null(j, "gc");
 	write_tracer(j, &s->tracer);

@@ -15,7 +15,7 @@ static void write_line(struct mt_writer *w, const struct mt_snapshot *s,
 		       const struct mt_render_opts *o)
 {
 	const struct memtrace_memstats *m = &s->memstats;
-	uint64_t lost = mt_flows_lost(&s->flows);
+	uint64_t lost = mt_snapshot_lost(s);
 
 	if (s->processes) {
 		mt_writef(w, "total[%" PRIu64 "]\t", s->processes);

@@ -147,7 +147,7 @@ static void snapshots(struct mt_writer *w, const struct mt_snapshot *const *s, s
 		write_by_size(w, by_size_frees, s[i], true);
 	family(w, "lost_total", "counter", "What makes the numbers inexact; 0 is exact.");
 	for (size_t i = 0; i < n; i++)
-		write_u64(w, "lost_total", s[i], NULL, mt_flows_lost(&s[i]->flows));
+		write_u64(w, "lost_total", s[i], NULL, mt_snapshot_lost(s[i]));
 	if (n)
 		write_tracer(w, &s[0]->tracer);
 	family(w, "targets", "gauge", "Processes that are traced.");

@@ -45,7 +45,8 @@ static void write_what(struct mt_writer *w, const struct mt_snapshot *s)
 	const char *name = s->allocator[0] ? s->allocator : "unknown";
 	bool list = strlen(name) > 28; /* as much as 80 columns have room for */
 
-	mt_writef(w, "runtime %s", s->runtime ? s->runtime : "unknown");
+	mt_write_str(w, "runtime ");
+	mt_write_escaped(w, s->runtime[0] ? s->runtime : "unknown");
 	if (!list) {
 		mt_write_str(w, ", allocator ");
 		mt_write_escaped(w, name);
@@ -63,7 +64,7 @@ static void write_header(struct mt_writer *w, const struct mt_snapshot *s,
 			 const struct mt_render_opts *o)
 {
 	char time[MT_TIME_SIZE];
-	uint64_t lost = mt_flows_lost(&s->flows);
+	uint64_t lost = mt_snapshot_lost(s);
 
 	mt_write_str(w, o->color ? "\033[1m" : "");
 	write_name(w, s);
@@ -135,7 +136,7 @@ static void write_classes(struct mt_writer *w, const struct mt_snapshot *s,
 		mt_write_str(w, "\nno block was allocated or freed\n");
 	if (s->since == MT_SINCE_ATTACH)
 		mt_writef(w, "net since the attach: %+" PRId64 " objects, %+" PRId64 " bytes\n",
-			  mt_flows_net_objects(&s->flows), mt_flows_net_bytes(&s->flows));
+			  mt_snapshot_net_objects(s), mt_snapshot_net_bytes(s));
 }
 
 static void write_process(struct mt_writer *w, const struct mt_snapshot *s,
@@ -204,7 +205,7 @@ static void write_losses(struct mt_writer *w, const struct mt_snapshot *s,
 		uint64_t v;
 		const char *what;
 	} rows[] = {
-		{"lost", mt_flows_lost(f), "sum of the seven below; 0: exact"},
+		{"lost", mt_snapshot_lost(s), "sum of the seven below; 0: exact"},
 		{"failed_reads", f->failed_reads, "block headers that could not be read"},
 		{"map_full", f->map_full, "no room left in a map"},
 		{"failed_storage", f->failed_storage, "no room for a thread's frame"},

@@ -116,8 +116,8 @@ static void compare(struct mt_audit *a, const struct mt_heap *heap, const struct
 			(int64_t)heap->cls[i].objects - mt_class_net_objects(&flows->cls[i]);
 		a->cls[i].bytes = (int64_t)heap->cls[i].bytes - mt_class_net_bytes(&flows->cls[i]);
 	}
-	a->objects = (int64_t)heap->objects - mt_flows_net_objects(flows);
-	a->bytes = (int64_t)heap->bytes - mt_flows_net_bytes(flows);
+	a->objects = (int64_t)heap->objects - mt_classes_net_objects(flows->cls);
+	a->bytes = (int64_t)heap->bytes - mt_classes_net_bytes(flows->cls);
 }
 
 static int no_audit(struct mt_tracee *t, const char *why)

@@ -269,7 +269,7 @@ static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struc
 	memcpy(snap->exe, t->exe, sizeof(snap->exe));
 	memcpy(snap->cgroup, t->cgroup, sizeof(snap->cgroup));
 	mt_container_id(t->cgroup, snap->container, sizeof(snap->container));
-	snap->runtime = "native";
+	snprintf(snap->runtime, sizeof(snap->runtime), "native");
 	snap->sizes = "usable";
 	if (!snap->flows.untraced)
 		name_allocators(s, t, snap);

@@ -183,12 +183,7 @@ Elf_Data *mt_elf_read_section(const struct mt_elf *elf, Elf_Scn *scn, const GElf
 	return elf_getdata(scn, NULL);
 }
 
-/*
- * The strings of a symbol table can be read. They must end in NUL: libelf
- * searches the last NUL anew for each name if they do not, which takes hours
- * on a large table.
- */
-static bool strings_ok(const struct mt_elf *elf, size_t index)
+bool mt_elf_strings_ok(const struct mt_elf *elf, size_t index)
 {
 	Elf_Scn *scn = index ? elf_getscn(elf->elf, index) : NULL;
 	GElf_Shdr sh;
@@ -262,7 +257,7 @@ static const struct mt_elf_symbols *load_symbols(const struct mt_elf *elf, struc
 	while ((scn = elf_nextscn(from->elf, scn)))
 		if (gelf_getshdr(scn, &sh) && sh.sh_type == type)
 			break;
-	if (!scn || sh.sh_size / entry > SYMS_MAX || !strings_ok(from, sh.sh_link))
+	if (!scn || sh.sh_size / entry > SYMS_MAX || !mt_elf_strings_ok(from, sh.sh_link))
 		return s;
 	s->data = mt_elf_read_section(from, scn, &sh, entry);
 	s->n = s->data ? s->data->d_size / entry : 0;

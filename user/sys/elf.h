@@ -42,6 +42,12 @@ bool mt_elf_exports(const struct mt_elf *elf, const char *name);
  * not there; -ENOTUNIQ: several, at different addresses.
  */
 int mt_elf_find_object(const struct mt_elf *elf, const char *suffix, struct mt_sym *ret);
+/*
+ * The addresses of n variables by their exact names, of .symtab and then .dynsym;
+ * 0: not there.
+ */
+void mt_elf_find_objects(const struct mt_elf *elf, const char *const *names, size_t n,
+			 uint64_t *addrs);
 /* True if the range is writable memory that the file leaves zero: within .bss. */
 bool mt_elf_in_bss(const struct mt_elf *elf, uint64_t addr, uint64_t len);
 /* True if the dynamic symbol table has name as undefined (imported). */
@@ -88,5 +94,40 @@ int mt_elf_read(const struct mt_elf *elf, uint64_t addr, void *dst, size_t n);
  * banners. Returns a pointer owned by the elf, with *max readable bytes, or NULL.
  */
 const char *mt_elf_find_text(const struct mt_elf *elf, const char *needle, size_t *max);
+
+struct mt_elf_section {
+	uint64_t addr;   /* link-time address; 0: is not loaded */
+	uint64_t offset; /* in the file; may be a lie, as the size: the readers check them */
+	uint64_t size;   /* bytes in the file */
+	bool zeros;      /* takes no room in the file */
+	bool compressed, gnu_compressed;
+};
+
+/* The first section of that name. -ENOENT: there is none, or no section headers. */
+int mt_elf_find_section(const struct mt_elf *elf, const char *name, struct mt_elf_section *ret);
+/* Copies n bytes at off of a section as the file holds them. -EBADMSG: there are not as many. */
+int mt_elf_section_read(const struct mt_elf *elf, const struct mt_elf_section *s, uint64_t off,
+			void *dst, size_t n);
+/*
+ * All of a section, decompressed; the caller frees *ret. -E2BIG: more than max
+ * bytes; -EBADMSG: damaged, or empty; -ENOTSUP: compressed in an unknown way.
+ */
+int mt_elf_section_copy(const struct mt_elf *elf, const struct mt_elf_section *s, size_t max,
+			uint8_t **ret, size_t *n);
+/* The file that mt_elf_add_debug added, or NULL. Owned by elf. */
+const struct mt_elf *mt_elf_debug(const struct mt_elf *elf);
+/*
+ * Copies n bytes at link-time address addr as the file holds them, whatever the
+ * segment: a process may have changed them. -ENOENT: the file holds none there.
+ */
+int mt_elf_pread(const struct mt_elf *elf, uint64_t addr, void *dst, size_t n);
+/* The link-time address that a pointer at addr has once the file is loaded. Errors as above. */
+int mt_elf_pointer(const struct mt_elf *elf, uint64_t addr, uint64_t *ret);
+/*
+ * The link-time address of the page where the file's first mapping begins: what
+ * that is away from its place in a process is the bias, which is 0 where fixed is
+ * set. -ENOENT: it has no segments.
+ */
+int mt_elf_start(const struct mt_elf *elf, uint64_t *addr, bool *fixed);
 
 #endif

@@ -55,6 +55,12 @@ bool mt_elf_may_read(const struct mt_elf *elf, uint64_t off, uint64_t len);
 /* The data of a section that is an array of entries of the given size, or NULL. */
 Elf_Data *mt_elf_read_section(const struct mt_elf *elf, Elf_Scn *scn, const GElf_Shdr *sh,
 			      size_t entry);
+/*
+ * The strings of a symbol table, or the names of sections, can be read. They must
+ * end in NUL: libelf searches the last NUL anew for each name if they do not,
+ * which takes hours on a large table.
+ */
+bool mt_elf_strings_ok(const struct mt_elf *elf, size_t index);
 const struct mt_elf_symbols *mt_elf_dynsym(const struct mt_elf *elf);
 const struct mt_elf_symbols *mt_elf_symtab(const struct mt_elf *elf);
 const char *mt_elf_name_of(const struct mt_elf_symbols *s, const GElf_Sym *sym);

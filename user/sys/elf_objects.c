@@ -44,6 +44,32 @@ int mt_elf_find_object(const struct mt_elf *elf, const char *suffix, struct mt_s
 	return r == -ENOENT ? find_object(mt_elf_dynsym(elf), suffix, ret) : r;
 }
 
+static void find_objects(const struct mt_elf_symbols *s, const char *const *names, size_t n,
+			 uint64_t *addrs)
+{
+	GElf_Sym sym;
+
+	for (size_t i = 1; i < s->n; i++) {
+		const char *name;
+
+		if (!gelf_getsym(s->data, (int)i, &sym) || sym.st_shndx == SHN_UNDEF ||
+		    GELF_ST_TYPE(sym.st_info) != STT_OBJECT)
+			continue;
+		name = mt_elf_name_of(s, &sym);
+		for (size_t k = 0; k < n; k++)
+			if (!addrs[k] && strcmp(name, names[k]) == 0)
+				addrs[k] = sym.st_value;
+	}
+}
+
+void mt_elf_find_objects(const struct mt_elf *elf, const char *const *names, size_t n,
+			 uint64_t *addrs)
+{
+	memset(addrs, 0, n * sizeof(*addrs));
+	find_objects(mt_elf_symtab(elf), names, n, addrs);
+	find_objects(mt_elf_dynsym(elf), names, n, addrs);
+}
+
 bool mt_elf_in_bss(const struct mt_elf *elf, uint64_t addr, uint64_t len)
 {
 	for (size_t i = 0; i < elf->n_ph; i++) {

@@ -12,7 +12,7 @@ static char mark_of(const struct mt_tui *t, const struct mt_process *p)
 {
 	if (p->final)
 		return 'x';
-	if (mt_flows_lost(&p->now->flows))
+	if (p->now->lost)
 		return '!';
 	if (t->store.based && !p->base)
 		return 'n';

@@ -91,7 +91,7 @@ static struct totals add_up(const struct mt_store *s)
 		if (p->final)
 			continue;
 		all.n++;
-		all.lost += mt_flows_lost(&p->now->flows) > 0;
+		all.lost += p->now->lost > 0;
 		all.alloc = sum(all.alloc, mt_signed(p->now->alloc));
 		all.sys = sum(all.sys, mt_signed(p->now->sys));
 		if (p->rated)

@@ -25,14 +25,14 @@ static const char *const since_texts[] = {
 
 static int paint_head(const struct mt_tui *t, const struct mt_process *of, struct mt_page *p, int y)
 {
-	uint64_t lost = mt_flows_lost(&of->now->flows);
+	uint64_t lost = of->now->lost;
 	char rss[MT_NUMBER_SIZE], swap[MT_NUMBER_SIZE];
 	int x = mt_page_text(p, y, 0, p->cols, MT_STYLE_BOLD, of->comm);
 
 	x += mt_page_printf(p, y, x, p->cols - x, MT_STYLE_BOLD, "[%d]", of->pid);
 	x += mt_page_printf(p, y, x, p->cols - x, MT_STYLE_PLAIN, "  %s, %s, parent %d",
-			    of->runtime ? of->runtime : "",
-			    of->allocator[0] ? of->allocator : "no allocator known", of->ppid);
+			    of->runtime, of->allocator[0] ? of->allocator : "no allocator known",
+			    of->ppid);
 	if (of->container[0])
 		x += mt_page_printf(p, y, x, p->cols - x, MT_STYLE_PLAIN, ", container %s",
 				    of->container);

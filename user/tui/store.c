@@ -35,6 +35,7 @@ static void fill_moment(struct mt_moment *m, const struct mt_snapshot *s)
 	m->mallocs = s->memstats.mallocs;
 	m->objects = s->memstats.heap_objects;
 	m->sys = s->memstats.sys;
+	m->lost = mt_snapshot_lost(s);
 	m->flows = s->flows;
 	m->vm = s->vm;
 	for (size_t i = 0; i < mt_fields_count; i++)
@@ -47,12 +48,12 @@ static void fill_identity(struct mt_process *p, const struct mt_snapshot *s)
 	p->ppid = s->ppid;
 	p->start_time = s->start_time;
 	memcpy(p->comm, s->comm, sizeof(p->comm));
+	memcpy(p->runtime, s->runtime, sizeof(p->runtime));
 	memcpy(p->allocator, s->allocator, sizeof(p->allocator));
 	memcpy(p->container, s->container, sizeof(p->container));
 	p->why[0] = '\0';
 	if (s->census.baseline == MT_BASELINE_UNKNOWN)
 		memcpy(p->why, s->census.why, sizeof(p->why));
-	p->runtime = s->runtime;
 	p->mode = s->mode;
 	p->sizes = s->sizes;
 	p->since = s->since;

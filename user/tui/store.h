@@ -14,7 +14,7 @@
 struct mt_moment {
 	uint64_t time_ns;   /* since the epoch */
 	uint64_t uptime_ns; /* since the trace began */
-	uint64_t alloc, total_alloc, mallocs, objects, sys;
+	uint64_t alloc, total_alloc, mallocs, objects, sys, lost;
 	struct mt_flows flows;
 	struct mt_vm vm;
 	uint64_t values[]; /* of mt_fields: numbers and booleans; a fraction in millionths */
@@ -24,9 +24,9 @@ struct mt_process {
 	/* who; start_time tells a reused pid */
 	pid_t pid, ppid;
 	uint64_t start_time;
-	char comm[64], allocator[64], container[80];
-	char why[MT_WHY_SIZE];              /* why there is no baseline, or "" */
-	const char *runtime, *mode, *sizes; /* static text, or NULL */
+	char comm[64], runtime[64], allocator[64], container[80];
+	char why[MT_WHY_SIZE];    /* why there is no baseline, or "" */
+	const char *mode, *sizes; /* static text, or NULL */
 	enum mt_since since;
 	bool final;                   /* has ended */
 	struct mt_moment *now, *base; /* owned; base NULL: none, or it started after the base */

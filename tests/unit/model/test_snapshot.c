@@ -100,8 +100,8 @@ static void since_attach(void **state)
 	assert_int_equal(m->alloc, 0);
 	assert_int_equal(m->heap_alloc, 0);
 	assert_int_equal(m->by_size[mt_class_of(64)].frees, 100);
-	assert_int_equal(mt_flows_net_objects(&snap.flows), -87);
-	assert_int_equal(mt_flows_net_bytes(&snap.flows), -95 * 64 + 8 * 128);
+	assert_int_equal(mt_snapshot_net_objects(&snap), -87);
+	assert_int_equal(mt_snapshot_net_bytes(&snap), -95 * 64 + 8 * 128);
 }
 
 /* Objects and bytes clamp on their own: many small ones allocated, a large one freed. */
@@ -135,16 +135,16 @@ static void lost(void **state)
 
 	(void)state;
 	f->failed = f->nested = f->internal = f->events = 1000;
-	assert_int_equal(mt_flows_lost(f), 0);
+	assert_int_equal(mt_snapshot_lost(&snap), 0);
 	f->failed_reads = 1;
 	f->failed_storage = 10;
 	f->unreturned = 100;
 	f->unknown_free = 1000;
 	f->map_full = 10000;
 	f->untraced = 100000;
-	assert_int_equal(mt_flows_lost(f), 111111);
+	assert_int_equal(mt_snapshot_lost(&snap), 111111);
 	f->map_full = UINT64_MAX;
-	assert_true(mt_flows_lost(f) == UINT64_MAX);
+	assert_true(mt_snapshot_lost(&snap) == UINT64_MAX);
 }
 
 static void saturates(void **state)
@@ -156,8 +156,8 @@ static void saturates(void **state)
 	assert_true(mt_class_net_bytes(&c) == INT64_MIN);
 	for (int i = 0; i < MT_CLASSES; i++)
 		snap.flows.cls[i] = c;
-	assert_true(mt_flows_net_objects(&snap.flows) == INT64_MAX);
-	assert_true(mt_flows_net_bytes(&snap.flows) == INT64_MIN);
+	assert_true(mt_snapshot_net_objects(&snap) == INT64_MAX);
+	assert_true(mt_snapshot_net_bytes(&snap) == INT64_MIN);
 	mt_snapshot_derive(&snap);
 	assert_true(snap.memstats.mallocs == UINT64_MAX);
 	assert_int_equal(snap.memstats.alloc, 0);

@@ -123,7 +123,7 @@ static void differing(void **state)
 	strcpy(b.container, "y");
 	strcpy(b.allocator, "jemalloc");
 	b.sizes = "requested";
-	b.runtime = NULL;
+	strcpy(b.runtime, "go1.23.1");
 	a.since = MT_SINCE_CENSUS;
 	b.vm_source = MT_VM_NONE;
 	a.final = b.final = true;
@@ -169,8 +169,7 @@ static void counters(void **state)
 	add_both();
 	for (size_t i = 0; i < n; i++)
 		assert_int_equal(z[i], 1001 * i);
-	assert_int_equal(mt_flows_lost(&ret.flows),
-			 mt_flows_lost(&a.flows) + mt_flows_lost(&b.flows));
+	assert_int_equal(mt_snapshot_lost(&ret), mt_snapshot_lost(&a) + mt_snapshot_lost(&b));
 }
 
 static void sys_is_its_parts(const struct memtrace_memstats *m)
@@ -241,7 +240,7 @@ static void limits(void **state)
 	add_both();
 	assert_true(ret.memstats.sys == UINT64_MAX);
 	assert_true(ret.memstats.mallocs == UINT64_MAX);
-	assert_true(mt_flows_lost(&ret.flows) == UINT64_MAX);
+	assert_true(mt_snapshot_lost(&ret) == UINT64_MAX);
 	sys_is_its_parts(&ret.memstats);
 }
 
@@ -262,6 +261,158 @@ static void of_totals(void **state)
 	assert_int_equal(ret.memstats.mallocs, 6);
 	assert_int_equal(ret.memstats.sys, 2 * a.memstats.sys + b.memstats.sys);
 	sys_is_its_parts(&ret.memstats);
+}
+
+/* A Go program: of what it allocated tiny blocks and those above 32 KiB are in no class. */
+static void make_go(struct mt_snapshot *s, pid_t pid, bool c)
+{
+	static struct memtrace_memstats m;
+	static struct mt_class_counts cls[MT_CLASSES];
+	static const struct mt_class_counts unsized = {10, 4, 1000000, 400000};
+
+	fill(s, pid, 8 << 20);
+	if (c)
+		flow(s, 24, 100, 40);
+	mt_snapshot_derive(s);
+	cls[3] = (struct mt_class_counts){1000, 300, 24000, 7200};
+	m = (struct memtrace_memstats){
+		.alloc = 616800,
+		.heap_alloc = 616800,
+		.total_alloc = 1024000,
+		.mallocs = 1010 + 5555,
+		.frees = 304 + 5555,
+		.heap_objects = 706,
+		.sys = 1000,
+		.heap_sys = 600,
+		.stack_sys = 100,
+		.gc_sys = 200,
+		.buck_hash_sys = 60,
+		.other_sys = 40,
+		.next_gc = 4 << 20,
+		.last_gc = 5000 + (uint64_t)pid,
+		.pause_total_ns = 900,
+		.num_gc = 8,
+		.num_forced_gc = 2,
+		.gc_cpu_fraction = 0.5,
+		.enable_gc = true,
+	};
+	m.pause_ns[7] = 100;
+	m.by_size[3].mallocs = 1000;
+	m.by_size[3].frees = 300;
+	mt_snapshot_set_go(s, &m, cls, &unsized, c);
+	strcpy(s->runtime, "go1.23.1");
+	s->gc.consistent = true;
+	s->gc.stop_ns = (uint64_t)pid;
+	s->gc.pauses = 5;
+	s->gc.missed = 3;
+}
+
+static void mixture(void **state)
+{
+	const struct memtrace_memstats *m = &ret.memstats, *n = &ret.native.memstats;
+
+	(void)state;
+	flow(&a, 24, 50, 30);
+	mt_snapshot_derive(&a);
+	make_go(&b, 2, true);
+	mt_total_add(&total, &b);
+	mt_total_add(&total, &a);
+	make_go(&b, 3, true);
+	b.gc.consistent = false;
+	strcpy(b.gc.why, "it ran");
+	mt_total_add(&total, &b);
+	mt_total_snapshot(&total, &ret);
+	assert_int_equal(m->mallocs, 2 * 6565 + 50);
+	assert_int_equal(m->frees, 2 * 5859 + 30);
+	assert_int_equal(m->heap_objects, 2 * 706 + 20);
+	assert_int_equal(m->alloc, 2 * 616800 + 20 * 24);
+	assert_int_equal(m->heap_alloc, m->alloc);
+	assert_int_equal(m->total_alloc, 2 * 1024000 + 50 * 24);
+	assert_int_equal(m->by_size[3].mallocs, 2050);
+	assert_int_equal(ret.flows.cls[3].mallocs, 2050);
+	assert_int_equal(ret.unsized.frees, 8);
+	assert_int_equal(m->sys, 2000 + a.memstats.sys);
+	assert_int_equal(m->buck_hash_sys, 120);
+	sys_is_its_parts(m);
+	assert_int_equal(m->num_gc, 16);
+	assert_int_equal(m->num_forced_gc, 4);
+	assert_int_equal(m->pause_total_ns, 1800);
+	assert_int_equal(m->next_gc, 8 << 20);
+	assert_int_equal(m->last_gc, 5003);
+	assert_int_equal(m->pause_ns[7], 0);
+	assert_true(m->gc_cpu_fraction == 0);
+	assert_true(m->enable_gc);
+	assert_true(ret.gc.present);
+	assert_false(ret.gc.consistent);
+	assert_string_equal(ret.gc.why, "it ran");
+	assert_int_equal(ret.gc.stop_ns, 3);
+	assert_int_equal(ret.gc.pauses, 0);
+	assert_int_equal(ret.gc.missed, 6);
+	assert_int_equal(mt_snapshot_lost(&ret), 6);
+	/* C's is added up on its own. */
+	assert_true(ret.native.present);
+	assert_int_equal(n->mallocs, 200);
+	assert_int_equal(n->heap_objects, 120);
+	assert_int_equal(n->sys, 2 * b.native.memstats.sys);
+	assert_int_equal(ret.native.cls[3].frees, 80);
+	assert_string_equal(ret.native.sizes, "usable");
+	sys_is_its_parts(n);
+	assert_string_equal(ret.runtime, "mixed");
+	assert_string_equal(ret.runtimes, "go1.23.1, native");
+	assert_string_equal(ret.allocator, "go, glibc 2.36");
+}
+
+static void one_runtime(void **state)
+{
+	(void)state;
+	make_go(&a, 1, false);
+	make_go(&b, 2, false);
+	mt_total_add(&total, &a);
+	mt_total_add(&total, &b);
+	mt_total_snapshot(&total, &ret);
+	assert_string_equal(ret.runtime, "go1.23.1");
+	assert_string_equal(ret.runtimes, "go1.23.1");
+	assert_string_equal(ret.allocator, "go");
+	assert_true(ret.gc.consistent);
+	assert_string_equal(ret.gc.why, "");
+	assert_false(ret.native.present);
+}
+
+/*
+ * A negative level counts against the others' in any order and in totals of
+ * totals, though no single one is shown below 0.
+ */
+static void negative(void **state)
+{
+	static struct mt_snapshot part;
+	static const struct mt_snapshot *v[2] = {&part, &b};
+
+	(void)state;
+	a.since = MT_SINCE_ATTACH;
+	flow(&a, 24, 0, 100);
+	mt_snapshot_derive(&a);
+	make_go(&b, 2, false);
+	mt_total_add(&total, &a);
+	mt_total_add(&total, &a);
+	mt_total_snapshot(&total, &part);
+	assert_int_equal(part.memstats.alloc, 0);
+	mt_snapshot_total(v, 2, &ret);
+	assert_int_equal(ret.memstats.alloc, 616800 - 4800);
+	assert_int_equal(ret.memstats.heap_objects, 506);
+	assert_int_equal(mt_snapshot_net_bytes(&ret), 616800 - 4800);
+	assert_string_equal(ret.runtimes, "native, go1.23.1");
+}
+
+static void many_runtimes(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		snprintf(a.runtime, sizeof(a.runtime), "go1.23.%d", i);
+		mt_total_add(&total, &a);
+	}
+	assert_int_equal(strncmp(total.sum.runtimes, "go1.23.0, go1.23.1, ", 20), 0);
+	assert_non_null(strstr(total.sum.runtimes, ", ..."));
+	assert_true(strlen(total.sum.runtimes) < sizeof(total.sum.runtimes));
 }
 
 static void allocators(void **state)
@@ -316,11 +467,20 @@ static void order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(nothing, setup),    cmocka_unit_test_setup(identity, setup),
-		cmocka_unit_test_setup(differing, setup),  cmocka_unit_test_setup(counters, setup),
-		cmocka_unit_test_setup(levels, setup),     cmocka_unit_test_setup(unread, setup),
-		cmocka_unit_test_setup(limits, setup),     cmocka_unit_test_setup(of_totals, setup),
-		cmocka_unit_test_setup(allocators, setup), cmocka_unit_test_setup(order, setup),
+		cmocka_unit_test_setup(nothing, setup),
+		cmocka_unit_test_setup(identity, setup),
+		cmocka_unit_test_setup(differing, setup),
+		cmocka_unit_test_setup(counters, setup),
+		cmocka_unit_test_setup(levels, setup),
+		cmocka_unit_test_setup(unread, setup),
+		cmocka_unit_test_setup(limits, setup),
+		cmocka_unit_test_setup(of_totals, setup),
+		cmocka_unit_test_setup(allocators, setup),
+		cmocka_unit_test_setup(order, setup),
+		cmocka_unit_test_setup(mixture, setup),
+		cmocka_unit_test_setup(one_runtime, setup),
+		cmocka_unit_test_setup(negative, setup),
+		cmocka_unit_test_setup(many_runtimes, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
