@@ -302,12 +302,10 @@ int mt_golang_fill(const struct mt_session *s, struct mt_tracee *t, struct mt_sn
 	struct mt_go_stats none = {.consistent = true}; /* before its runtime is up */
 	int r;
 
-	if (!mt_golang_is(t))
-		return 0;
 	r = t->ended ? -ESRCH : read_last(s, t);
 	if (r == -ENOMEM)
 		return r;
-	if (!mt_golang_is(t)) /* refused just now */
+	if (!mt_golang_is(t)) /* or refused just now */
 		return 0;
 	if (r && r != -EAGAIN && !t->go.left)
 		say_stale(t, t->go.last ? t->go.last : &none);
