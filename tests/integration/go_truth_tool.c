@@ -10,6 +10,7 @@
  *       goes to the file OUT. SYMBOLS is a build of the same program that has its
  *       symbols, or the program itself.
  */
+#include <elf.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -245,13 +246,16 @@ static int find_breakpoint(const struct program *p, const char *symbols, uint64_
 {
 	MT_CLEANUP(mt_elf_free) struct mt_elf *elf = NULL;
 	struct mt_sym sym;
+	uint64_t phdr;
 	int r = mt_elf_open(symbols, &elf);
 
 	if (!r)
 		r = mt_elf_find_func(elf, "runtime.readmemstats_m", &sym);
+	if (!r)
+		r = mt_proc_auxv(p->pid, AT_PHDR, &phdr);
 	if (r)
 		return fail(r, symbols);
-	*addr = sym.addr + (p->image->fixed ? 0 : p->exe - p->image->start);
+	*addr = sym.addr + (p->image->fixed ? 0 : phdr / 4096 * 4096 - p->image->start);
 	return 0;
 }
 
