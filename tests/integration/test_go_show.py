@@ -3,22 +3,28 @@
 pauses follow one another without gap, C's memory stands beside Go's."""
 
 import glob
+import json
 import os
 import subprocess
 
-from harness import (TARGETS, Skip, Target, Tracer, attach, case, check, end, equal,
-                     final)
+from harness import (TARGETS, Skip, Target, Tracer, attach, case, check, end, equal, final,
+                     memtrace, tmp)
 
 
-def program(name, variant):
-    """That program by the newest toolchain there is, taking its steps."""
+def newest(name, variant):
+    """That program by the newest toolchain there is."""
     def age(path):
         return [int(n) for n in path.split("/")[-2].split(".")]
 
     found = sorted(glob.glob(os.path.join(TARGETS, "go", "*", f"{name}-{variant}")), key=age)
     if not found:
         raise Skip("no Go program was built: make go-targets")
-    return Target(found[-1])
+    return found[-1]
+
+
+def program(name, variant):
+    """The same, taking its steps."""
+    return Target(newest(name, variant))
 
 
 def total(v, key):
@@ -130,3 +136,30 @@ def every_format():
                           text=True, capture_output=True, check=False)
     equal((lint.returncode, lint.stdout + lint.stderr), (0, ""), "promtool")
     end(t.p)
+
+
+@case
+def total_of_both():
+    """A total adds up what each process shows, Go or not, and C's of Go programs apart."""
+    go, cgo = newest("steps", "normal"), newest("steps", "cgo")
+    what = f"echo large 30 | {go}; printf 'c 1000 400\\ngc 3\\n' | {cgo}; /bin/true"
+    rc, _, err = memtrace("-f", "json", "-o", tmp("out.json"), "-i", "1h", "--", "/bin/sh", "-c",
+                          what)
+    equal(rc, 0, f"exit status ({err.strip()})")
+    with open(tmp("out.json"), encoding="utf-8") as f:
+        snaps = [json.loads(line) for line in f]
+    sums, parts = snaps[-1], [s for s in snaps if s["final"] and s["pid"]]
+    equal(sums["processes"], len(parts), "processes of the total")
+    native = [s for s in parts if s["runtime"] == "native"]
+    both = [s for s in parts if s["native"]]
+    equal((len(both), len(parts) - len(native)), (1, 2), "Go programs with C, and all")
+    for key in ("Mallocs", "Frees", "TotalAlloc", "Alloc", "HeapObjects", "Sys", "NumGC",
+                "NumForcedGC", "PauseTotalNs"):
+        equal(sums["memstats"][key], sum(s["memstats"][key] for s in parts), key)
+    for key in ("Mallocs", "Frees", "Alloc"):
+        equal(sums["native"]["memstats"][key], both[0]["native"]["memstats"][key], f"C's {key}")
+    equal(sums["gc"]["count"], 3, "collections")
+    equal((sums["runtime"], sorted(sums["runtimes"])),
+          ("mixed", sorted({"native", both[0]["runtime"]})), "runtimes")
+    unsized = [c["Mallocs"] for c in sums["large"] if c["Size"] is None]
+    check(unsized and unsized[0] >= 30, f"blocks above 32 KiB: {unsized}")
