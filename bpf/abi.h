@@ -212,15 +212,17 @@ enum mt_life_type {
 	MT_LIFE_EXEC,
 	/* by a thread that was not the leader: probes filtered by process are lost with it */
 	MT_LIFE_EXEC_MOVED,
-	MT_LIFE_EXIT, /* of the last thread */
-	MT_LIFE_FILE, /* code of a file that nobody has looked at is mapped */
+	MT_LIFE_EXIT,    /* of the last thread */
+	MT_LIFE_FILE,    /* code of a file that nobody has looked at is mapped */
+	MT_LIFE_LEAVING, /* a Go program is about to end: its numbers are final */
 };
 
 struct mt_life {
 	__u32 type; /* enum mt_life_type */
 	__u32 tgid;
-	__u32 tid;  /* FILE: the thread that mapped it, as the kernel numbers it */
-	__u32 held; /* FILE: and that waits in the kernel until mt_released has this number */
+	__u32 tid;  /* FILE, LEAVING: the thread that does so, as the kernel numbers it */
+	__u32 held; /* and that waits in the kernel until mt_released has this number; 0: it does
+		       not */
 	__u64 time; /* CLOCK_MONOTONIC, ns */
 	__u64 addr; /* FILE: within the mapping */
 	struct mt_file_key key;

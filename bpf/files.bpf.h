@@ -192,6 +192,28 @@ MT_INLINE void look_at(struct mt_target *t, __u64 addr)
 	bpf_ringbuf_submit(l, 0);
 }
 
+/*
+ * Where a Go program ends itself, from its last instruction but the system call:
+ * it waits until its numbers have been read.
+ */
+SEC("uprobe")
+int mt_go_exit(struct pt_regs *ctx)
+{
+	const __u32 tid = (__u32)bpf_get_current_pid_tgid();
+	struct mt_target *t = current_target();
+	struct mt_life *l;
+
+	if (!t)
+		return 0;
+	l = new_event(MT_LIFE_LEAVING, current_tgid(), t);
+	if (!l)
+		return 0;
+	l->tid = tid;
+	l->held = hold(tid);
+	bpf_ringbuf_submit(l, 0);
+	return 0;
+}
+
 /* For a trace that begins: all the code that is mapped, of one process or of all. */
 SEC("iter/task_vma")
 int mt_iter_code(struct bpf_iter__task_vma *ctx)

@@ -43,6 +43,27 @@ static void name(struct input *in, char *to, size_t size)
 	to[n] = '\0';
 }
 
+static void put_go(struct mt_snapshot *s, struct input *in)
+{
+	struct memtrace_memstats m = {
+		.alloc = number(in),
+		.total_alloc = number(in),
+		.mallocs = number(in),
+		.sys = number(in),
+		.next_gc = number(in),
+		.last_gc = number(in),
+		.num_gc = (uint32_t)number(in),
+		.gc_cpu_fraction = (double)number(in),
+	};
+	struct mt_class_counts cls[MT_CLASSES] = {0}, unsized = {number(in), number(in), 0, 0};
+
+	m.pause_ns[(m.num_gc + 255) % 256] = number(in);
+	mt_snapshot_set_go(s, &m, cls, &unsized, byte(in) & 1);
+	name(in, s->runtime, sizeof(s->runtime));
+	s->gc.consistent = byte(in) & 1;
+	name(in, s->gc.why, sizeof(s->gc.why));
+}
+
 static void put(struct mt_tui *t, struct input *in)
 {
 	struct mt_snapshot *s = calloc(1, sizeof(*s));
@@ -73,6 +94,8 @@ static void put(struct mt_tui *t, struct input *in)
 	}
 	s->flows.failed_reads = number(in);
 	mt_snapshot_derive(s);
+	if (byte(in) & 1)
+		put_go(s, in);
 	mt_tui_put(t, s);
 	free(s);
 }

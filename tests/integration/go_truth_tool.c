@@ -118,87 +118,49 @@ static void print_stats(FILE *f, const struct mt_go_stats *s)
 
 /* The program as its file has it, and the process that runs it. */
 struct program {
-	struct mt_elf *elf; /* with symbols */
-	struct mt_go_image image;
-	struct mt_go g;
-	uint64_t breakpoint; /* in the process */
+	pid_t pid;
+	struct mt_go_image *image;
+	uint64_t exe; /* where its first mapping begins */
+	struct mt_go *g;
 };
 
-static int find_vars(const struct mt_elf *elf, struct mt_go_vars *v)
-{
-	const struct {
-		const char *name;
-		uint64_t *to;
-	} all[] = {
-		{"runtime.memstats", &v->memstats},
-		{"runtime.mheap_", &v->mheap},
-		{"runtime.gcController", &v->gc_controller},
-		{"runtime.allp", &v->allp},
-		{"runtime.gcphase", &v->gcphase},
-	};
-
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		struct mt_sym sym;
-		int r = mt_elf_find_object(elf, all[i].name, &sym);
-
-		if (r)
-			return fail(r, all[i].name);
-		*all[i].to = sym.addr;
-	}
-	return 0;
-}
-
-static int find_program(struct program *p, const char *symbols, int minor)
-{
-	int r = mt_elf_open(symbols, &p->elf);
-
-	if (r)
-		return fail(r, symbols);
-	p->image.minor = minor;
-	p->image.green_tea = minor >= 26;
-	for (size_t i = 0; i < mt_go_layouts_count; i++)
-		if (mt_go_layouts[i].minor == minor)
-			p->image.layout = mt_go_layouts[i];
-	return find_vars(p->elf, &p->image.vars);
-}
-
-static int attach(struct program *p, pid_t pid)
+static int find_program(struct program *p, pid_t pid)
 {
 	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
-	struct mt_sym sym;
-	char exe[4096];
-	int r = mt_maps_read(pid, &maps);
+	MT_CLEANUP(mt_elf_free) struct mt_elf *elf = NULL;
+	_cleanup_close_ int fd = mt_proc_open(pid, "exe");
+	char exe[4096], why[MT_WHY_SIZE] = "";
+	int r = fd < 0 ? fd : mt_elf_open_fd(fd, &elf);
 
+	p->pid = pid;
+	if (!r)
+		r = mt_go_inspect(elf, why, &p->image);
+	if (r)
+		return fail(r, why);
+	r = mt_maps_read(pid, &maps);
 	if (!r)
 		r = mt_proc_exe(pid, exe, sizeof(exe));
-	if (!r)
-		r = mt_elf_find_func(p->elf, "runtime.readmemstats_m", &sym);
-	for (size_t i = 0; !r && i < maps->n; i++) {
-		const struct mt_mapping *m = &maps->v[i];
-
-		if (!m->exec || strcmp(m->path, exe) != 0 || p->breakpoint)
-			continue;
-		p->breakpoint = m->start - m->offset + sym.offset;
-		p->g.bias = p->breakpoint - sym.addr;
-	}
-	p->g.image = &p->image;
-	p->g.pid = pid;
-	p->g.layout = p->image.layout;
-	p->g.vars = p->image.vars;
-	p->g.vars.memstats += p->g.bias;
-	p->g.vars.mheap += p->g.bias;
-	p->g.vars.gc_controller += p->g.bias;
-	p->g.vars.allp += p->g.bias;
-	p->g.vars.gcphase += p->g.bias;
-	mt_mem_open(&p->g.mem, pid);
+	for (size_t i = 0; !r && !p->exe && i < maps->n; i++)
+		if (!strcmp(maps->v[i].path, exe))
+			p->exe = maps->v[i].start;
 	return r;
+}
+
+static int attach(struct program *p)
+{
+	char why[MT_WHY_SIZE] = "";
+	int r = mt_go_attach(p->image, p->pid, p->exe, why, &p->g);
+
+	return r ? fail(r, why) : 0;
 }
 
 static int read_it(struct program *p, bool held, FILE *out)
 {
 	struct mt_go_stats stats;
-	int r = held ? mt_go_read_held(&p->g, STOP_NS, &stats) : mt_go_read(&p->g, TRIES, &stats);
+	int r = p->g ? 0 : attach(p);
 
+	if (!r)
+		r = held ? mt_go_read_held(p->g, STOP_NS, &stats) : mt_go_read(p->g, TRIES, &stats);
 	if (r)
 		return fail(r, "reading");
 	print_stats(out, &stats);
@@ -288,52 +250,85 @@ static int trace(struct tracee *t)
 	return -ECHILD;
 }
 
-static int trap(struct program *p, const char *path, char **command)
+/* Where the process has runtime.readmemstats_m. */
+static int find_breakpoint(const struct program *p, const char *symbols, uint64_t *addr)
 {
-	struct tracee t = {.p = p};
-	int status, r;
+	MT_CLEANUP(mt_elf_free) struct mt_elf *elf = NULL;
+	struct mt_sym sym;
+	int r = mt_elf_open(symbols, &elf);
 
-	t.out = fopen(path, "we");
-	if (!t.out)
-		return fail(-errno, path);
-	t.pid = fork();
-	if (!t.pid) {
+	if (!r)
+		r = mt_elf_find_func(elf, "runtime.readmemstats_m", &sym);
+	if (r)
+		return fail(r, symbols);
+	*addr = sym.addr + (p->image->fixed ? 0 : p->exe - p->image->start);
+	return 0;
+}
+
+static int launch(char **command, pid_t *pid)
+{
+	int status;
+
+	*pid = fork();
+	if (!*pid) {
 		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 		execv(command[0], command);
 		_exit(127);
 	}
-	if (t.pid < 0 || waitpid(t.pid, &status, 0) != t.pid || !WIFSTOPPED(status))
+	if (*pid < 0 || waitpid(*pid, &status, 0) != *pid || !WIFSTOPPED(status))
 		return fail(-EIO, command[0]);
-	ptrace(PTRACE_SETOPTIONS, t.pid, NULL, PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL);
-	r = attach(p, t.pid);
-	if (!r) {
-		t.addr = p->breakpoint;
-		errno = 0;
-		t.word = ptrace(PTRACE_PEEKTEXT, t.pid, t.addr, NULL);
-		r = errno ? -errno : poke(&t, t.pid, true);
-	}
+	ptrace(PTRACE_SETOPTIONS, *pid, NULL, PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL);
+	return 0;
+}
+
+static int trap(const char *path, const char *symbols, char **command)
+{
+	_cleanup_fclose_ FILE *out = fopen(path, "we");
+	struct program p = {0};
+	struct tracee t = {.p = &p, .out = out};
+	int r = out ? launch(command, &t.pid) : fail(-errno, path);
+
+	if (!r)
+		r = find_program(&p, t.pid);
+	if (!r)
+		r = find_breakpoint(&p, symbols, &t.addr);
+	if (r)
+		return r;
+	errno = 0;
+	t.word = ptrace(PTRACE_PEEKTEXT, t.pid, t.addr, NULL);
+	r = errno ? -errno : poke(&t, t.pid, true);
 	if (r)
 		return fail(r, "breakpoint");
 	ptrace(PTRACE_CONT, t.pid, NULL, 0);
 	r = trace(&t);
-	fclose(t.out);
+	mt_go_free(&p.g);
+	mt_go_image_free(&p.image);
+	return r;
+}
+
+static int read_many(bool held, pid_t pid, int n)
+{
+	struct program p = {0};
+	int r = find_program(&p, pid);
+
+	for (int i = 0; !r && i < n; i++)
+		r = read_it(&p, held, stdout);
+	mt_go_free(&p.g);
+	mt_go_image_free(&p.image);
 	return r;
 }
 
 int main(int argc, char **argv)
 {
-	struct program p = {0};
+	bool held = argc > 1 && !strcmp(argv[1], "held");
 	int r;
 
 	mt_log_set_sink(log_to_stderr);
-	if (argc < 5)
+	if (argc > 4 && !strcmp(argv[1], "trap"))
+		r = trap(argv[2], argv[3], argv + 4);
+	else if (argc > 2)
+		r = read_many(held, atoi(argv[2]), argc > 3 ? atoi(argv[3]) : 1);
+	else
 		return 2;
-	r = find_program(&p, argv[2], atoi(argv[3]));
-	if (!r && !strcmp(argv[1], "trap"))
-		return trap(&p, argv[4], argv + 5) ? 1 : 0;
-	if (!r)
-		r = attach(&p, atoi(argv[4]));
-	for (int i = 0, n = argc > 5 ? atoi(argv[5]) : 1; !r && i < n; i++)
-		r = read_it(&p, !strcmp(argv[1], "held"), stdout);
 	return r ? 1 : 0;
 }

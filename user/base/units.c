@@ -135,3 +135,19 @@ const char *mt_format_time(char *buf, size_t size, uint64_t ns)
 	snprintf(buf + n, size - n, ".%09" PRIu64 "Z", ns % NS_PER_S);
 	return buf;
 }
+
+const char *mt_format_duration(char *buf, size_t size, uint64_t ns)
+{
+	static const char *const steps[] = {"us", "ms", "s"};
+	double v = (double)ns / 1e3;
+	size_t i = 0;
+
+	if (ns < 1000) {
+		snprintf(buf, size, "%" PRIu64 " ns", ns);
+		return buf;
+	}
+	for (; i < 2 && v >= 999.95; i++) /* which is shown as 1000.0 */
+		v /= 1e3;
+	snprintf(buf, size, v < 86400 ? "%.1f %s" : "%.2g %s", v, steps[i]);
+	return buf;
+}

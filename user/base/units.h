@@ -21,6 +21,13 @@ int mt_parse_unit(const char *s, enum mt_unit *unit);
 const char *mt_format_bytes(char *buf, size_t size, uint64_t bytes, enum mt_unit unit);
 
 /*
+ * "850 ns", "31.2 us", "1.5 ms", "2.0 s"; of more than a day "1e+05 s". buf is
+ * filled and returned.
+ */
+#define MT_DURATION_SIZE 24
+const char *mt_format_duration(char *buf, size_t size, uint64_t ns);
+
+/*
  * ns since the epoch as RFC 3339 in UTC with nanoseconds,
  * "2026-01-02T03:04:05.000000006Z". buf is filled and returned.
  */

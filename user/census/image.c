@@ -107,21 +107,6 @@ static int read_robust(struct mt_image_process *ip, pid_t pid)
 	return 0;
 }
 
-static uint64_t auxv_random(pid_t pid)
-{
-	_cleanup_free_ char *text = NULL;
-	const Elf64_auxv_t *v;
-	size_t len;
-
-	if (mt_proc_read(mt_proc_live(pid), "auxv", &text, &len))
-		return 0;
-	v = (const void *)text;
-	for (size_t i = 0; i < len / sizeof(*v); i++)
-		if (v[i].a_type == AT_RANDOM)
-			return v[i].a_un.a_val;
-	return 0;
-}
-
 int mt_image_read(struct mt_image_process *ip, pid_t pid, const struct mt_alloc_owner *owner)
 {
 	struct reader rd = {.ip = ip, .owner = owner};
@@ -141,7 +126,7 @@ int mt_image_read(struct mt_image_process *ip, pid_t pid, const struct mt_alloc_
 	ip->img.n_areas = ip->n_areas;
 	ip->img.start_brk = stat.start_brk;
 	if (!ip->img.random)
-		ip->img.random = auxv_random(pid);
+		mt_proc_auxv(pid, AT_RANDOM, &ip->img.random);
 	return 0;
 }
 

@@ -30,7 +30,7 @@
 
 struct config {
 	struct mt_pid_list pids;
-	bool all, follow, no_follow;
+	bool all, follow, no_follow, freeze, no_freeze;
 	struct mt_select select;
 	uint64_t interval_ns, count, duration_ns;
 	const char *format, *output, *color;
@@ -70,7 +70,11 @@ static const struct mt_opt options[] = {
 	{0, "no-census", MT_OPT_FLAG, NULL, AT(no_census), NULL,
 	 "do not read the heap that existed before the attach: levels count from the attach"},
 	{0, "max-stop", MT_OPT_DURATION, "DURATION", AT(max_stop_ns), NULL,
-	 "the longest that a census may hold the target; default 250ms"},
+	 "the longest that a census or --freeze may hold the target; default 250ms"},
+	{0, "freeze", MT_OPT_FLAG, NULL, AT(freeze), NULL,
+	 "hold a Go program for the moment of each snapshot; the default for one snapshot"},
+	{0, "no-freeze", MT_OPT_FLAG, NULL, AT(no_freeze), NULL,
+	 "never; the default for more than one"},
 	{0, "max-blocks", MT_OPT_U64, "N", AT(max_blocks), NULL,
 	 "live blocks to remember of allocators whose block sizes are unknown; default 1048576"},
 	{0, "audit", MT_OPT_FLAG, NULL, AT(audit), NULL,
@@ -394,6 +398,7 @@ static int run_trace(struct trace *t, char **command)
 		.no_census = t->cfg.no_census,
 		.max_stop_ns = t->cfg.max_stop_ns,
 		.max_blocks = t->cfg.max_blocks,
+		.freeze = t->cfg.freeze || (t->cfg.count == 1 && !t->cfg.no_freeze),
 	};
 	if (t->opts.follow || t->opts.all)
 		t->opts.max_targets = 0; /* as many as there is room for */
@@ -447,6 +452,8 @@ static int check(struct config *cfg, bool dashdash, int n, char **operands)
 	status = check_targets(cfg, dashdash);
 	if (status)
 		return status;
+	if (cfg->freeze && cfg->no_freeze)
+		return usage_error("give either --freeze or --no-freeze, not both");
 	if (cfg->audit && cfg->no_census)
 		return usage_error("--audit compares with the census that --no-census leaves out");
 	if (cfg->audit && cfg->all)

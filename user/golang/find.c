@@ -189,3 +189,20 @@ int mt_go_find_vars(const struct mt_elf *elf, const struct mt_go_layout *const *
 		return r == -ENOMEM ? r : -ENOENT;
 	return image->n_tries ? 0 : -ENOENT;
 }
+
+uint64_t mt_go_find_exit(const struct mt_elf *elf)
+{
+	static const char *const names[] = {"runtime.exit.abi0", "runtime.exit"};
+	MT_CLEANUP(free_functions) struct functions f = {0};
+	struct mt_go_func func;
+	struct mt_sym sym;
+	uint64_t offset;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!mt_elf_find_func(elf, names[i], &sym))
+			return sym.offset;
+	if (find_functions(elf, &f))
+		return 0;
+	mt_go_pclntab_find(&f.table, &names[1], 1, &func);
+	return func.size && !mt_elf_offset(elf, f.text + func.off, &offset) ? offset : 0;
+}

@@ -16,4 +16,7 @@ struct mt_elf;
 int mt_go_find_vars(const struct mt_elf *elf, const struct mt_go_layout *const *layouts, size_t n,
 		    struct mt_go_image *image);
 
+/* The offset in the file of runtime.exit, 0: not found. */
+uint64_t mt_go_find_exit(const struct mt_elf *elf);
+
 #endif

@@ -35,10 +35,13 @@ void mt_go_image_free(struct mt_go_image **image);
 /* "go1.23.1", escaped for no output yet; "go" if the file does not say. Owned by the image. */
 const char *mt_go_version(const struct mt_go_image *image);
 
+/* The offset in the file of runtime.exit, by which a Go program ends itself; 0: not known. */
+uint64_t mt_go_exit_offset(const struct mt_go_image *image);
+
 /*
  * Finds the runtime in a process that runs the image, which must outlive *ret, and
- * proves by the runtime's own identities that it is read rightly. exe is the file's
- * key in maps: where its first mapping begins. 0; -EAGAIN: the runtime has not been
+ * proves by the runtime's own identities that it is read rightly. exe is where in
+ * the process the file's first mapping begins. 0; -EAGAIN: the runtime has not been
  * initialised yet; -ENOTSUP: the identities do not hold, why says which; -ESRCH;
  * -EPERM no ptrace access. The caller frees *ret.
  */

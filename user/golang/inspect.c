@@ -82,6 +82,7 @@ static int find_all(const struct mt_elf *elf, const struct mt_go_build *build, c
 		return r;
 	memcpy(image->version, build->version, sizeof(image->version));
 	image->minor = build->minor;
+	image->exit = mt_go_find_exit(elf);
 	r = mt_elf_start(elf, &image->start, &image->fixed);
 	if (!r)
 		r = mt_go_find_vars(elf, layouts, list_layouts(elf, image, layouts), image);
@@ -114,6 +115,11 @@ void mt_go_image_free(struct mt_go_image **image)
 {
 	free(*image);
 	*image = NULL;
+}
+
+uint64_t mt_go_exit_offset(const struct mt_go_image *image)
+{
+	return image->exit;
 }
 
 const char *mt_go_version(const struct mt_go_image *image)

@@ -25,6 +25,7 @@ struct mt_go_image {
 	int minor;                        /* of go1.minor; 0: not known */
 	bool green_tea;                   /* from 1.26 on, unless built without */
 	bool fixed;                       /* link-time addresses are those in every process */
+	uint64_t exit;                    /* offset in the file of runtime.exit; 0 unknown */
 	uint64_t start;                   /* link-time address of the first mapping */
 	struct mt_go_layout own;          /* from DWARF */
 	/* The likeliest first. Which one holds, only a process can tell. */

@@ -7,37 +7,20 @@
 #include "render/render.h"
 
 #define PAUSES_SHOWN 10
-#define DURATION     24
-
-/* "850 ns", "31.2 us", "1.5 ms", "2.0 s"; "1.8e+10 s" is a hostile one */
-static const char *format_ns(char buf[DURATION], uint64_t ns)
-{
-	static const char *const units[] = {"us", "ms", "s"};
-	double v = (double)ns / 1e3;
-	size_t i = 0;
-
-	if (ns < 1000) {
-		snprintf(buf, DURATION, "%" PRIu64 " ns", ns);
-		return buf;
-	}
-	for (; i < 2 && v >= 1000; i++)
-		v /= 1e3;
-	snprintf(buf, DURATION, v < 1e5 ? "%.1f %s" : "%.2g %s", v, units[i]);
-	return buf;
-}
 
 void mt_render_consistency(struct mt_writer *w, const struct mt_gc *gc,
 			   const struct mt_render_opts *o)
 {
 	_cleanup_writer_ struct mt_writer text = {0};
-	char held[DURATION];
+	char held[MT_DURATION_SIZE];
 
 	if (gc->consistent)
 		mt_write_str(&text, "consistent: all numbers are of one moment");
 	else
 		mt_writef(&text, "approximate: %s", gc->why[0] ? gc->why : "no reason known");
 	if (gc->consistent && gc->stop_ns)
-		mt_writef(&text, "; held for %s", format_ns(held, gc->stop_ns));
+		mt_writef(&text, "; held for %s",
+			  mt_format_duration(held, sizeof(held), gc->stop_ns));
 	if (text.err || !text.buf)
 		return;
 	mt_write_str(w, o->color && !gc->consistent ? "\033[1m" : "");
@@ -55,17 +38,17 @@ static int by_length(const void *a, const void *b)
 static void write_spread(struct mt_writer *w, const struct mt_snapshot *s)
 {
 	uint64_t ns[256];
-	char min[DURATION], median[DURATION], max[DURATION];
+	char min[MT_DURATION_SIZE], median[MT_DURATION_SIZE], max[MT_DURATION_SIZE];
 	size_t n = mt_render_pauses(s);
 
 	for (size_t i = 0; i < n; i++)
 		ns[i] = mt_render_pause(s, i).ns;
 	qsort(ns, n, sizeof(ns[0]), by_length);
 	mt_writef(w, "%zu pause%s since the snapshot before, %s", n, n == 1 ? "" : "s",
-		  format_ns(min, ns[0]));
+		  mt_format_duration(min, sizeof(min), ns[0]));
 	if (n > 1)
-		mt_writef(w, " to %s, median %s", format_ns(max, ns[n - 1]),
-			  format_ns(median, ns[(n - 1) / 2]));
+		mt_writef(w, " to %s, median %s", mt_format_duration(max, sizeof(max), ns[n - 1]),
+			  mt_format_duration(median, sizeof(median), ns[(n - 1) / 2]));
 	mt_write_str(w, n > PAUSES_SHOWN ? "\nthe newest ten of them:\n" : "\n");
 }
 
@@ -82,10 +65,10 @@ static void write_pauses(struct mt_writer *w, const struct mt_snapshot *s)
 	write_spread(w, s);
 	for (size_t i = n > PAUSES_SHOWN ? n - PAUSES_SHOWN : 0; i < n; i++) {
 		struct mt_render_pause p = mt_render_pause(s, i);
-		char end[MT_TIME_SIZE], ns[DURATION];
+		char end[MT_TIME_SIZE], ns[MT_DURATION_SIZE];
 
 		mt_writef(w, "  %s %14s\n", mt_format_time(end, sizeof(end), p.end_ns),
-			  format_ns(ns, p.ns));
+			  mt_format_duration(ns, sizeof(ns), p.ns));
 	}
 }
 
@@ -103,14 +86,15 @@ void mt_render_collector(struct mt_writer *w, const struct mt_snapshot *s,
 			 const struct mt_render_opts *o)
 {
 	const struct memtrace_memstats *m = &s->memstats;
-	char time[MT_TIME_SIZE], ns[DURATION], bytes[32];
+	char time[MT_TIME_SIZE], ns[MT_DURATION_SIZE], bytes[32];
 
 	if (!s->gc.present)
 		return;
 	mt_write_str(w, "\n");
 	mt_render_heading(w, o, "Garbage collector");
 	mt_writef(w, "NumGC %" PRIu32 ", %" PRIu32 " of them forced; paused for %s in all\n",
-		  m->num_gc, m->num_forced_gc, format_ns(ns, m->pause_total_ns));
+		  m->num_gc, m->num_forced_gc,
+		  mt_format_duration(ns, sizeof(ns), m->pause_total_ns));
 	if (!s->processes)
 		write_fraction(w, m->gc_cpu_fraction);
 	mt_writef(w, "last: %s\n",

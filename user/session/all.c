@@ -83,6 +83,7 @@ static int enter(struct mt_session *s, pid_t pid, bool first)
 		return 0;
 	if (mt_slots_take(&s->slots, &t->slot))
 		return no_room(s, pid);
+	mt_golang_look(s, t);
 	r = mt_tracee_enter(s, t);
 	if (!r)
 		r = mt_tracee_adopt(s, &t);
@@ -126,10 +127,17 @@ int mt_session_add_all(struct mt_session *s)
 	if (r < 0)
 		return r;
 	r = mt_files_scan(s, -1);
-	for (size_t i = 0; i < s->n; i++)
-		if (!s->tracees[i]->learned)
-			say_excluded(s->tracees[i]->pid, s->tracees[i]->comm,
+	for (size_t i = 0; i < s->n; i++) {
+		struct mt_tracee *t = s->tracees[i];
+
+		if (t->learned)
+			continue;
+		if (mt_golang_is(t))
+			t->wants_census = false; /* there is no heap of C */
+		else
+			say_excluded(t->pid, t->comm,
 				     "it has mapped no allocator that memtrace can trace");
+	}
 	mt_life_arm(s, 1);
 	return r;
 }

@@ -43,14 +43,13 @@ static int enter_file(struct mt_session *s, uint32_t id, const struct mt_alloc_f
 				    BPF_ANY);
 }
 
-/* An id that no probe bears; 0 if all are taken. */
-static uint32_t new_id(struct mt_session *s)
+uint32_t mt_files_new_id(struct mt_session *s)
 {
 	const uint32_t max = bpf_map__max_entries(s->progs.skel->maps.mt_files);
 
 	for (uint32_t tries = 1; tries < max; tries++) {
 		s->last_file_id = s->last_file_id % (max - 1) + 1;
-		if (!mt_files_find(s, s->last_file_id))
+		if (!mt_files_find(s, s->last_file_id) && !mt_golang_has_id(s, s->last_file_id))
 			return s->last_file_id;
 	}
 	return 0;
@@ -86,7 +85,7 @@ static void say_probed(const struct mt_session *s, const struct mt_alloc_found *
 static int add_one(struct mt_session *s, const struct mt_file_key *key, int fd,
 		   struct mt_alloc_found **found, uint32_t *id)
 {
-	struct mt_probed p = {.id = new_id(s), .key = *key};
+	struct mt_probed p = {.id = mt_files_new_id(s), .key = *key};
 	struct mt_probed *v = reallocarray(s->probed, s->n_probed + 1, sizeof(*v));
 	int r;
 
@@ -273,7 +272,7 @@ int mt_files_scan(struct mt_session *s, pid_t pid)
 
 void mt_files_release(struct mt_session *s, const struct mt_life *l)
 {
-	if (l->type == MT_LIFE_FILE && l->held)
+	if (l->held)
 		bpf_map__update_elem(s->progs.skel->maps.mt_released, &l->tid, sizeof(l->tid),
 				     &l->held, sizeof(l->held), BPF_ANY);
 }

@@ -8,6 +8,9 @@
 #include "sys/kernel.h"
 
 struct memtrace_bpf;
+struct mt_go;
+struct mt_go_file;
+struct mt_go_stats;
 struct bpf_link;
 
 /* The programs and their configuration. */
@@ -36,6 +39,7 @@ uint32_t mt_chunk_shift(size_t targets);
 /* What to attach; plain data, since it goes through a socket. */
 struct mt_links_plan {
 	char path[32]; /* /proc/self/fd/N in the keeper */
+	bool go_exit;  /* one probe, of where a Go program ends */
 	size_t n;
 	struct {
 		uint64_t offset, cookie;
@@ -94,6 +98,20 @@ struct mt_probed {
 	struct mt_alloc_found *found; /* owned */
 };
 
+/* What is kept of a Go program; all 0: it is none, as far as is known. */
+struct mt_tracee_go {
+	struct mt_go_file *file;  /* of its executable; owned by the session */
+	struct mt_go *process;    /* its runtime, once it has been found; owned */
+	bool refused;             /* it cannot be read, and that was said */
+	struct mt_go_stats *last; /* as last read; owned */
+	uint64_t last_ns;         /* CLOCK_MONOTONIC, when; 0 never */
+	bool left;                /* that was when it was about to end */
+	uint32_t probe;           /* id of the probe that is its own, where it has one; 0 none */
+	bool seen;                /* some snapshot had it */
+	uint64_t missed;          /* pauses that the rings no longer held, so far */
+	uint32_t num_gc;          /* in the last one */
+};
+
 /* One traced process. */
 struct mt_tracee {
 	pid_t pid;
@@ -127,6 +145,7 @@ struct mt_tracee {
 	struct mt_heap_class levels[MT_CLASSES]; /* added: what lived at the census */
 	struct mt_census census;                 /* the last one that could be taken; owned */
 	struct mt_audit audit;                   /* for the next snapshot */
+	struct mt_tracee_go go;
 	char comm[64];
 	char exe[4096];
 	char cgroup[1024];
@@ -156,6 +175,8 @@ struct mt_session {
 	size_t n_probed;
 	bool crowded; /* and that was said: there are more processes than room */
 	uint32_t last_file_id;
+	struct mt_go_file **go_files; /* executables that were looked at; owned */
+	size_t n_go_files;
 	uint64_t collected_ns;   /* CLOCK_MONOTONIC of the last mt_files_collect */
 	int blocks_fd;           /* the map of live blocks; -1: no allocator needs one */
 	struct mt_tracer tracer; /* as of tracer_ns */
@@ -202,6 +223,8 @@ void mt_files_forget(struct mt_session *s, pid_t tgid);
  */
 void mt_files_collect(struct mt_session *s);
 const struct mt_alloc_found *mt_files_find(const struct mt_session *s, uint32_t id);
+/* An id that no probe bears; 0 if all are taken. */
+uint32_t mt_files_new_id(struct mt_session *s);
 void mt_files_close(struct mt_session *s);
 
 /* blocks.c */
@@ -229,6 +252,26 @@ void mt_life_end(struct mt_session *s, struct mt_tracee *t, const struct mt_targ
 int mt_life_on_timer(struct mt_session *s);
 /* The timer rings after so long, unless it rings before. */
 void mt_life_arm(struct mt_session *s, uint64_t ns);
+
+/* golang.c */
+/* Looks whether the image that the process runs is a Go program. */
+void mt_golang_look(struct mt_session *s, struct mt_tracee *t);
+/* A forked child runs its parent's. */
+void mt_golang_inherit(struct mt_tracee *child, const struct mt_tracee *parent);
+void mt_golang_forget(struct mt_tracee *t);
+/* Takes the probe away that is its own. */
+void mt_golang_end(struct mt_session *s, struct mt_tracee *t);
+/* It is about to end, and waits: the last numbers are read. */
+void mt_golang_on_leaving(const struct mt_session *s, struct mt_tracee *t);
+/* True if an id is that of a Go program's probe. */
+bool mt_golang_has_id(const struct mt_session *s, uint32_t id);
+/* True if its runtime is read, as far as is known. */
+bool mt_golang_is(const struct mt_tracee *t);
+/* Finds the runtime, if there is one and it is up; says why it cannot be read. As mt_golang_is. */
+bool mt_golang_open(const struct mt_session *s, struct mt_tracee *t);
+/* Puts the runtime's numbers into a snapshot that is complete but for them. */
+int mt_golang_fill(const struct mt_session *s, struct mt_tracee *t, struct mt_snapshot *snap);
+void mt_golang_close(struct mt_session *s);
 
 /* read.c */
 /* The counters as they are, without the base; logs nothing. */

@@ -151,21 +151,42 @@ int mt_keeper_start(struct mt_keeper *k, const struct mt_progs *p)
 	return 0;
 }
 
+/* Sends it and waits for the answer. */
+static int ask(const struct mt_keeper *k, const struct request *rq, int fd)
+{
+	int r = send_request(k->fd, rq, fd);
+
+	if (!r && recv(k->fd, &r, sizeof(r), 0) != (ssize_t)sizeof(r))
+		return -EPIPE;
+	return r;
+}
+
 int mt_keeper_attach(struct mt_keeper *k, uint32_t file_id, pid_t pid, int fd,
 		     const struct mt_alloc_found *found)
 {
 	_cleanup_free_ struct request *rq = calloc(1, sizeof(*rq));
-	int r;
 
 	if (!rq)
 		return -ENOMEM;
 	rq->file_id = file_id;
 	rq->pid = pid;
 	plan_probes(&rq->plan, found, file_id);
-	r = send_request(k->fd, rq, fd);
-	if (!r && recv(k->fd, &r, sizeof(r), 0) != (ssize_t)sizeof(r))
-		return -EPIPE;
-	return r;
+	return ask(k, rq, fd);
+}
+
+int mt_keeper_attach_go(struct mt_keeper *k, uint32_t file_id, pid_t pid, int fd, uint64_t offset)
+{
+	_cleanup_free_ struct request *rq = calloc(1, sizeof(*rq));
+
+	if (!rq)
+		return -ENOMEM;
+	rq->file_id = file_id;
+	rq->pid = pid;
+	rq->plan.go_exit = true;
+	rq->plan.n = 1;
+	rq->plan.v[0].offset = offset;
+	rq->plan.v[0].entry = true;
+	return ask(k, rq, fd);
 }
 
 void mt_keeper_detach(struct mt_keeper *k, uint32_t file_id)

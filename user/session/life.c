@@ -103,6 +103,7 @@ static void on_fork(struct mt_session *s, const struct mt_life *l)
 	} else {
 		mt_census_want(s, t);
 	}
+	mt_golang_inherit(t, parent);
 	t->found = parent->found;
 	t->learned = parent->learned;
 	t->exec_ns = parent->exec_ns;
@@ -127,6 +128,7 @@ static void on_exec(struct mt_session *s, struct mt_tracee *t, const struct mt_l
 	t->wants_census = false;
 	memset(&t->vm, 0, sizeof(t->vm));
 	mt_census_forget(t);
+	mt_golang_look(s, t);
 	mt_vm_cache_free(&t->vm_cache);
 	snprintf(t->comm, sizeof(t->comm), "%.*s", (int)sizeof(l->target.comm), l->target.comm);
 	if (mt_proc_exe(t->pid, t->exe, sizeof(t->exe)))
@@ -170,6 +172,10 @@ static int on_life(void *ctx, void *data, size_t size)
 		break;
 	case MT_LIFE_FILE:
 		mt_files_on_event(s, t, l);
+		break;
+	case MT_LIFE_LEAVING:
+		mt_golang_on_leaving(s, t);
+		mt_files_release(s, l);
 		break;
 	case MT_LIFE_EXIT:
 		mt_life_end(s, t, &l->target);
@@ -284,6 +290,8 @@ static int relook(struct mt_session *s, struct mt_tracee *t)
 		return -EAGAIN;
 	t->relook = false;
 	mt_alloc_found_free(&found);
+	if (r == -ENODATA && mt_golang_open(s, t))
+		return 0; /* of a static one the runtime tells all */
 	if (!r && !t->found)
 		r = mt_files_scan(s, t->pid);
 	else if (r)

@@ -44,8 +44,9 @@ static int keep(struct mt_links *l, struct bpf_link *link)
 static int attach_side(struct mt_links *l, const struct mt_progs *p, bool ret, pid_t pid,
 		       const struct mt_links_plan *plan)
 {
-	struct bpf_program *prog =
-		ret ? p->skel->progs.mt_alloc_exit : p->skel->progs.mt_alloc_enter;
+	struct bpf_program *prog = plan->go_exit ? p->skel->progs.mt_go_exit
+				   : ret         ? p->skel->progs.mt_alloc_exit
+						 : p->skel->progs.mt_alloc_enter;
 	unsigned long offsets[MT_PROBES_MAX];
 	uint64_t cookies[MT_PROBES_MAX];
 	size_t n = 0;

@@ -38,12 +38,13 @@ static bool can_zero_at_exec(void)
 
 static void configure_uprobes(struct mt_progs *p, const struct mt_kernel *k, bool sleepable)
 {
-	struct bpf_program *progs[] = {p->skel->progs.mt_alloc_enter, p->skel->progs.mt_alloc_exit};
+	struct bpf_program *progs[] = {p->skel->progs.mt_alloc_enter, p->skel->progs.mt_alloc_exit,
+				       p->skel->progs.mt_go_exit};
 
 	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
 		if (p->multi)
 			bpf_program__set_expected_attach_type(progs[i], BPF_TRACE_UPROBE_MULTI);
-		if (sleepable)
+		if (sleepable && progs[i] != p->skel->progs.mt_go_exit)
 			bpf_program__set_flags(progs[i], BPF_F_SLEEPABLE);
 	}
 	p->skel->rodata->mt_sleepable = sleepable;

@@ -97,7 +97,8 @@ static bool has_no_allocator(const struct mt_session *s, const struct mt_tracee 
 {
 	struct mt_target k;
 
-	if (!t->exec_ns || t->learned || f->events || !mt_tracee_target(s, t, &k) || k.mapped)
+	if (!t->exec_ns || mt_golang_is(t) || t->learned || f->events ||
+	    !mt_tracee_target(s, t, &k) || k.mapped)
 		return false;
 	return t->ended || mt_clock_ns(CLOCK_MONOTONIC) - t->exec_ns > LOADING_NS;
 }
@@ -320,6 +321,9 @@ int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
 	fill_identity(s, t, snap);
 	fill_tracer(s, snap);
 	mt_snapshot_derive(snap);
+	r = mt_golang_fill(s, t, snap);
+	if (r)
+		return r;
 	t->reported = t->ended;
 	*ret = TAKE_PTR(snap);
 	return 0;

@@ -95,6 +95,7 @@ void mt_session_free(struct mt_session **sp)
 		mt_tracee_unlist(s, s->tracees[i]);
 		mt_tracee_free(&s->tracees[i]);
 	}
+	mt_golang_close(s);
 	mt_keeper_stop(&s->keeper);
 	ring_buffer__free(s->life);
 	mt_slots_close(&s->slots);
@@ -141,6 +142,8 @@ static int open_tracee(struct mt_session *s, struct mt_tracee *t)
 			     t->pid);
 	if (!r)
 		r = mt_slots_take(&s->slots, &t->slot);
+	if (!r)
+		mt_golang_look(s, t);
 	return r;
 }
 
@@ -155,7 +158,7 @@ static int find_allocators(struct mt_session *s, struct mt_tracee *t)
 		return r;
 	if (mt_tracee_has_ended(t))
 		return mt_err_r(-ESRCH, "pid %d ended while being attached to", t->pid);
-	if (r)
+	if (r || mt_golang_open(s, t))
 		return r;
 	r = mt_maps_read(t->pid, &maps);
 	if (!r)
@@ -171,7 +174,7 @@ static int attach(struct mt_session *s, struct mt_tracee *t)
 		return mt_err_r(r, "cannot enter pid %d into the map of targets: %s", t->pid,
 				strerror(-r));
 	r = find_allocators(s, t);
-	if (!r && t->since == MT_SINCE_ATTACH && !s->opts.no_census)
+	if (!r && t->since == MT_SINCE_ATTACH && !s->opts.no_census && t->found)
 		r = mt_census_begin(s, t);
 	if (r)
 		return r;
@@ -260,6 +263,7 @@ void mt_session_forget_ended(struct mt_session *s)
 		mt_blocks_drop(s, t->slot, MT_BLOCKS_ALL);
 		mt_slots_put(&s->slots, t->slot);
 		mt_files_forget(s, t->pid);
+		mt_golang_end(s, t);
 		mt_tracee_free(&t);
 	}
 	s->n = n;

@@ -31,6 +31,7 @@ void mt_tracee_free(struct mt_tracee **t)
 		return;
 	mt_vm_cache_free(&(*t)->vm_cache);
 	mt_census_fini(&(*t)->census);
+	mt_golang_forget(*t);
 	free(*t);
 	*t = NULL;
 }

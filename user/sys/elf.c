@@ -211,6 +211,16 @@ static const GElf_Phdr *find_text(const struct mt_elf *elf, uint64_t addr)
 	return NULL;
 }
 
+int mt_elf_offset(const struct mt_elf *elf, uint64_t addr, uint64_t *offset)
+{
+	const GElf_Phdr *ph = find_text(elf, addr);
+
+	if (!ph)
+		return -ENOENT;
+	*offset = addr - ph->p_vaddr + ph->p_offset;
+	return 0;
+}
+
 static bool fill_func(const struct mt_elf *elf, const struct mt_elf_symbols *s, const GElf_Sym *sym,
 		      struct mt_sym *out)
 {

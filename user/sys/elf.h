@@ -84,6 +84,8 @@ int mt_elf_add_debug(struct mt_elf *elf, int fd);
  */
 int mt_elf_text(const struct mt_elf *elf, uint64_t addr, const uint8_t **bytes, size_t *len,
 		uint64_t *start);
+/* Where in the file the code at link-time address addr is. -ENOENT: there is none. */
+int mt_elf_offset(const struct mt_elf *elf, uint64_t addr, uint64_t *offset);
 /*
  * Copies n bytes at link-time address addr that the file holds and no process
  * changes: of one segment that is not writable. -ENOENT: they are not such.

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -507,6 +508,24 @@ void mt_proc_cut_deleted(char *path, bool *deleted)
 		path[n - m] = '\0';
 	if (deleted)
 		*deleted = cut;
+}
+
+int mt_proc_auxv(pid_t pid, uint64_t type, uint64_t *ret)
+{
+	_cleanup_free_ char *text = NULL;
+	const Elf64_auxv_t *v;
+	size_t len;
+	int r = mt_proc_read(mt_proc_live(pid), "auxv", &text, &len);
+
+	if (r)
+		return r;
+	v = (const void *)text;
+	for (size_t i = 0; i < len / sizeof(*v); i++)
+		if (v[i].a_type == type) {
+			*ret = v[i].a_un.a_val;
+			return 0;
+		}
+	return -ENOENT;
 }
 
 int mt_proc_exe(pid_t pid, char *buf, size_t size)

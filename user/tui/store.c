@@ -11,7 +11,7 @@
 
 static size_t moment_size(void)
 {
-	return sizeof(struct mt_moment) + mt_fields_count * sizeof(uint64_t);
+	return sizeof(struct mt_moment) + 2 * mt_fields_count * sizeof(uint64_t);
 }
 
 static uint64_t field_value(const struct mt_field *f, const struct memtrace_memstats *m)
@@ -37,9 +37,26 @@ static void fill_moment(struct mt_moment *m, const struct mt_snapshot *s)
 	m->sys = s->memstats.sys;
 	m->lost = mt_snapshot_lost(s);
 	m->flows = s->flows;
+	m->unsized = s->unsized;
 	m->vm = s->vm;
-	for (size_t i = 0; i < mt_fields_count; i++)
+	for (size_t i = 0; i < mt_fields_count; i++) {
 		m->values[i] = field_value(&mt_fields[i], &s->memstats);
+		m->values[mt_fields_count + i] = field_value(&mt_fields[i], &s->native.memstats);
+	}
+}
+
+static void fill_collector(struct mt_collector *gc, const struct mt_snapshot *s)
+{
+	const struct memtrace_memstats *m = &s->memstats;
+
+	*gc = (struct mt_collector){
+		.how = s->gc,
+		.num_gc = m->num_gc,
+		.num_forced = m->num_forced_gc,
+		.last_ns = m->last_gc,
+		.last_pause_ns = m->pause_ns[(m->num_gc + 255) % 256],
+		.next = m->next_gc,
+	};
 }
 
 static void fill_identity(struct mt_process *p, const struct mt_snapshot *s)
@@ -57,6 +74,10 @@ static void fill_identity(struct mt_process *p, const struct mt_snapshot *s)
 	p->mode = s->mode;
 	p->sizes = s->sizes;
 	p->since = s->since;
+	fill_collector(&p->gc, s);
+	p->native.present = s->native.present;
+	p->native.since = s->native.since;
+	memcpy(p->native.allocator, s->native.allocator, sizeof(p->native.allocator));
 	p->final = s->final;
 }
 
@@ -143,15 +164,28 @@ static int insert(struct mt_store *s, size_t i, struct mt_process **ret)
 /* a second */
 static int64_t rate(uint64_t now, uint64_t then, uint64_t ns)
 {
-	double v = (double)(now - then) * 1e9 / (double)ns;
+	double v = now > then ? (double)(now - then) * 1e9 / (double)ns : 0;
 
 	return v > 9.2e18 ? INT64_MAX : (int64_t)v;
 }
 
 /*
- * What a snapshot says beside the one before. Counts that fell are another
- * image's, which began to count anew: nothing of the old is compared with it.
+ * Counts that fell are another image's, which began to count anew. Go's, read while
+ * it runs, may have been a little too high.
  */
+static bool is_new_image(const struct mt_process *p, const struct mt_snapshot *s)
+{
+	const struct memtrace_memstats *m = &s->memstats;
+	const struct mt_moment *old = p->now;
+
+	if (strcmp(p->runtime, s->runtime) != 0)
+		return true;
+	if (s->gc.present)
+		return m->num_gc < p->gc.num_gc || m->total_alloc < old->total_alloc / 2;
+	return m->total_alloc < old->total_alloc || m->mallocs < old->mallocs;
+}
+
+/* What a snapshot says beside the one before; nothing of an old image is compared with it. */
 static void compare(struct mt_process *p, const struct mt_snapshot *s)
 {
 	const struct mt_moment *old = p->now;
@@ -159,7 +193,7 @@ static void compare(struct mt_process *p, const struct mt_snapshot *s)
 	uint64_t ns;
 
 	p->rated = false;
-	if (m->total_alloc < old->total_alloc || m->mallocs < old->mallocs) {
+	if (is_new_image(p, s)) {
 		mt_history_clear(&p->history);
 		free(p->base);
 		p->base = NULL;

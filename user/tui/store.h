@@ -16,8 +16,22 @@ struct mt_moment {
 	uint64_t uptime_ns; /* since the trace began */
 	uint64_t alloc, total_alloc, mallocs, objects, sys, lost;
 	struct mt_flows flows;
+	struct mt_class_counts unsized;
 	struct mt_vm vm;
-	uint64_t values[]; /* of mt_fields: numbers and booleans; a fraction in millionths */
+	/*
+	 * Of mt_fields: numbers and booleans; a fraction in millionths. Behind them those of
+	 * a Go program's C memory.
+	 */
+	uint64_t values[];
+};
+
+/* What is shown of a collector beside MemStats. */
+struct mt_collector {
+	struct mt_gc how;
+	uint32_t num_gc, num_forced;
+	uint64_t last_ns; /* since the epoch; 0: it has not run */
+	uint64_t last_pause_ns;
+	uint64_t next; /* bytes */
 };
 
 struct mt_process {
@@ -28,6 +42,12 @@ struct mt_process {
 	char why[MT_WHY_SIZE];    /* why there is no baseline, or "" */
 	const char *mode, *sizes; /* static text, or NULL */
 	enum mt_since since;
+	struct mt_collector gc;
+	struct {
+		bool present;
+		enum mt_since since;
+		char allocator[64];
+	} native;                     /* a Go program's C memory */
 	bool final;                   /* has ended */
 	struct mt_moment *now, *base; /* owned; base NULL: none, or it started after the base */
 	struct mt_history history;

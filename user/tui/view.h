@@ -9,7 +9,7 @@
 
 #define MT_FILTER_SIZE  64
 #define MT_MESSAGE_SIZE 256
-#define MT_SECTIONS     4 /* of the page of one process */
+#define MT_SECTIONS     5 /* of the page of one process */
 
 enum mt_tui_mode { MT_MODE_LIST, MT_MODE_PROCESS };
 

@@ -132,12 +132,35 @@ static void times(void **state)
 			    "2554-07-21T23:34:33.709551615Z");
 }
 
+static void durations_shown(void **state)
+{
+	static const struct {
+		uint64_t ns;
+		const char *text;
+	} v[] = {
+		{0, "0 ns"},
+		{999, "999 ns"},
+		{1000, "1.0 us"},
+		{31249, "31.2 us"},
+		{999949, "999.9 us"},
+		{999951, "1.0 ms"},
+		{1500000, "1.5 ms"},
+		{2000000000, "2.0 s"},
+		{UINT64_C(86399000000000), "86399.0 s"},
+		{UINT64_MAX, "1.8e+10 s"},
+	};
+	char buf[MT_DURATION_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++)
+		assert_string_equal(mt_format_duration(buf, sizeof(buf), v[i].ns), v[i].text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(durations),
-		cmocka_unit_test(units),
-		cmocka_unit_test(bytes),
+		cmocka_unit_test(durations_shown), cmocka_unit_test(durations),
+		cmocka_unit_test(units),           cmocka_unit_test(bytes),
 		cmocka_unit_test(times),
 	};
 

@@ -40,6 +40,37 @@ static inline struct mt_snapshot *made(pid_t pid, pid_t ppid, const char *comm, 
 	return &s;
 }
 
+/*
+ * The same as a Go program that has run 9 collections: of the blocks some are Go's
+ * large ones, and with c C has as many blocks of 100 bytes.
+ */
+static inline struct mt_snapshot *made_go(pid_t pid, uint64_t second, uint64_t blocks, bool c)
+{
+	static struct memtrace_memstats m;
+	static struct mt_class_counts cls[MT_CLASSES], unsized;
+	struct mt_snapshot *s = made(pid, 0, "gopher", second, blocks);
+
+	unsized = (struct mt_class_counts){blocks + 3, 3, 50000 * (blocks + 3), 150000};
+	m = (struct memtrace_memstats){
+		.alloc = 50000 * blocks,
+		.total_alloc = 50000 * (blocks + 3),
+		.mallocs = blocks + 3,
+		.frees = 3,
+		.heap_objects = blocks,
+		.sys = 7 << 20,
+		.next_gc = 4 << 20,
+		.last_gc = 11 * SECOND,
+		.num_gc = 9,
+		.num_forced_gc = 2,
+	};
+	m.pause_ns[8] = 31200;
+	snprintf(s->allocator, sizeof(s->allocator), "glibc 2.36");
+	mt_snapshot_set_go(s, &m, cls, &unsized, c);
+	snprintf(s->runtime, sizeof(s->runtime), "go1.23.1");
+	s->gc.consistent = true;
+	return s;
+}
+
 /* A row of the page without the blanks at its end; static. UTF-8 of what is below U+10000. */
 static inline const char *row(const struct mt_page *p, int y)
 {

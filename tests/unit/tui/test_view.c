@@ -237,6 +237,73 @@ static void opened(void **state)
 	assert_int_equal(mt_tui_key(tui, 0x0c), MT_TUI_REFRESH);
 }
 
+static void put_go(struct mt_snapshot *s)
+{
+	mt_tui_begin(tui);
+	assert_int_equal(mt_tui_put(tui, s), 0);
+	mt_tui_end(tui);
+}
+
+static void go(void **state)
+{
+	struct mt_snapshot *s;
+
+	(void)state;
+	begin("pid", NULL);
+	put_go(made_go(5, 1, 20, false));
+	paint(24, 80);
+	assert_int_not_equal(row_with(&page, "976K"), -1); /* 20 blocks of 50000 */
+	mt_tui_key(tui, MT_KEY_ENTER);
+	paint(60, 80);
+	assert_int_not_equal(row_with(&page, "gopher[5]  go1.23.1, go, parent 0"), -1);
+	assert_int_not_equal(row_with(&page, "nothing lost, consistent"), -1);
+	assert_int_not_equal(row_with(&page, "NumGC 9, 2 forced; last 00:00:11Z, paused 31.2 us; "
+					     "next at a heap of 4.0M"),
+			     -1);
+	assert_int_not_equal(row_with(&page, "    Go's large          20        976K"), -1);
+	assert_int_equal(row_with(&page, "C memory"), -1);
+	s = made_go(5, 2, 21, true);
+	s->gc.consistent = false;
+	s->gc.missed = 5;
+	s->memstats.next_gc = UINT64_MAX;
+	strcpy(s->gc.why, "it \033ran");
+	put_go(s);
+	paint(70, 80);
+	assert_int_not_equal(row_with(&page, "approximate: it \\x1bran"), -1);
+	assert_int_equal(row_with(&page, "consistent"), -1);
+	assert_int_equal(row_with(&page, "next at"), -1);
+	assert_int_not_equal(row_with(&page, "NextGC       184467440737095"), -1);
+	assert_int_not_equal(row_with(&page, "LOST 5"), -1);
+	assert_int_not_equal(row_with(&page, "C memory (glibc 2.36), not in the numbers above"),
+			     -1);
+	assert_int_not_equal(row_with(&page, "Alloc                    2100"), -1);
+	/* Tab comes to it, behind the classes. */
+	paint(6, 80);
+	assert_int_equal(row_with(&page, "C memory"), -1);
+	for (int i = 0; i < 4; i++) {
+		mt_tui_key(tui, MT_KEY_TAB);
+		paint(6, 80);
+	}
+	assert_int_not_equal(row_with(&page, "C memory"), -1);
+}
+
+static void go_differs(void **state)
+{
+	int y;
+
+	(void)state;
+	begin("pid", NULL);
+	put_go(made_go(5, 1, 20, true));
+	keys("d");
+	put_go(made_go(5, 2, 25, true));
+	mt_tui_key(tui, MT_KEY_ENTER);
+	paint(70, 80);
+	assert_int_not_equal(row_with(&page, "    Go's large          +5       +244K"), -1);
+	y = row_with(&page, "C memory");
+	assert_int_not_equal(y, -1);
+	assert_non_null(strstr(row(&page, y + 1), "Alloc                    +500"));
+}
+
 static void messages(void **state)
 {
 	(void)state;
@@ -264,6 +331,7 @@ static void sizes(void **state)
 		mt_tui_begin(tui);
 		mt_tui_put(tui, made(7, 3, "日本語日本語日本語日本語\033", 2, 90));
 		mt_tui_put(tui, made(3, 1, "\xff\xff\xff", 2, 90));
+		mt_tui_put(tui, made_go(1, 2, 90, true));
 		mt_tui_end(tui);
 		keys(screens[i]);
 		for (int open = 0; open < 2; open++) {
@@ -281,8 +349,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_teardown(f, finish)
 	const struct CMUnitTest tests[] = {
-		T(options), T(cursor), T(paging),   T(filter), T(paused),
-		T(saving),  T(opened), T(messages), T(sizes),
+		T(options), T(cursor),   T(paging), T(filter), T(paused),     T(saving),
+		T(opened),  T(messages), T(sizes),  T(go),     T(go_differs),
 	};
 
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))
