@@ -120,36 +120,26 @@ static void print_stats(FILE *f, const struct mt_go_stats *s)
 struct program {
 	pid_t pid;
 	struct mt_go_image *image;
-	uint64_t exe; /* where its first mapping begins */
 	struct mt_go *g;
 };
 
 static int find_program(struct program *p, pid_t pid)
 {
-	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
 	MT_CLEANUP(mt_elf_free) struct mt_elf *elf = NULL;
 	_cleanup_close_ int fd = mt_proc_open(pid, "exe");
-	char exe[4096], why[MT_WHY_SIZE] = "";
+	char why[MT_WHY_SIZE] = "";
 	int r = fd < 0 ? fd : mt_elf_open_fd(fd, &elf);
 
 	p->pid = pid;
 	if (!r)
 		r = mt_go_inspect(elf, why, &p->image);
-	if (r)
-		return fail(r, why);
-	r = mt_maps_read(pid, &maps);
-	if (!r)
-		r = mt_proc_exe(pid, exe, sizeof(exe));
-	for (size_t i = 0; !r && !p->exe && i < maps->n; i++)
-		if (!strcmp(maps->v[i].path, exe))
-			p->exe = maps->v[i].start;
-	return r;
+	return r ? fail(r, why) : 0;
 }
 
 static int attach(struct program *p)
 {
 	char why[MT_WHY_SIZE] = "";
-	int r = mt_go_attach(p->image, p->pid, p->exe, why, &p->g);
+	int r = mt_go_attach(p->image, p->pid, why, &p->g);
 
 	return r ? fail(r, why) : 0;
 }
