@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Whole ELF files as a hostile target could make them, through every accessor. */
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include "alloc/alloc.h"
+#include "golang/internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -41,6 +43,23 @@ static void use_funcs(const struct mt_elf *elf)
 	}
 }
 
+/* As a Go program, which it may be. */
+static void use_go(const struct mt_elf *elf)
+{
+	struct mt_go_image *image = NULL;
+	char why[MT_WHY_SIZE] = "";
+	int r = mt_go_inspect(elf, why, &image);
+
+	if (!r && (!image->n_tries || image->n_tries > MT_GO_TRIES))
+		abort();
+	if (r == -ENOTSUP && !why[0])
+		abort();
+	for (const char *p = r ? why : mt_go_version(image); *p; p++)
+		if (*p < ' ' || *p > '~')
+			abort();
+	mt_go_image_free(&image);
+}
+
 static void use(const struct mt_elf *elf)
 {
 	static struct mt_alloc_found found;
@@ -66,6 +85,7 @@ static void use(const struct mt_elf *elf)
 	    (found.n_probes > MT_PROBES_MAX || found.n_probes < 2))
 		abort();
 	mt_alloc_found_free(&found.next);
+	use_go(elf);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -83,41 +83,18 @@ static int print_layout(const char *path)
 	return 0;
 }
 
-/* Where the first mapping of what the process runs begins. */
-static int find_start(pid_t pid, uint64_t *ret)
-{
-	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
-	char exe[64];
-	struct stat st;
-	int r = mt_maps_read(pid, &maps);
-
-	snprintf(exe, sizeof(exe), "/proc/%d/exe", (int)pid);
-	if (r || stat(exe, &st))
-		return r ? r : -errno;
-	for (size_t i = 0; i < maps->n; i++) {
-		if (maps->v[i].inode != st.st_ino)
-			continue;
-		*ret = maps->v[i].start;
-		return 0;
-	}
-	return -ENOENT;
-}
-
 static int attach(pid_t pid, const char *path)
 {
 	MT_CLEANUP(mt_go_image_free) struct mt_go_image *image = NULL;
 	MT_CLEANUP(mt_elf_free) struct mt_elf *elf = NULL;
 	MT_CLEANUP(mt_go_free) struct mt_go *g = NULL;
 	char why[MT_WHY_SIZE] = "";
-	uint64_t start = 0;
 	int r = mt_elf_open(path, &elf);
 
 	if (!r)
 		r = mt_go_inspect(elf, why, &image);
 	if (!r)
-		r = find_start(pid, &start);
-	if (!r)
-		r = mt_go_attach(image, pid, start, why, &g);
+		r = mt_go_attach(image, pid, why, &g);
 	if (r)
 		return print_error(path, r, why);
 	printf("{\"layout\": \"%s\", \"minor\": %d, \"bias\": %" PRIu64 ", \"vars\": ",

@@ -10,6 +10,7 @@
  *       goes to the file OUT. SYMBOLS is a build of the same program that has its
  *       symbols, or the program itself.
  */
+#include <elf.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -123,36 +124,26 @@ static void print_stats(FILE *f, const struct mt_go_stats *s, uint64_t ns)
 struct program {
 	pid_t pid;
 	struct mt_go_image *image;
-	uint64_t exe; /* where its first mapping begins */
 	struct mt_go *g;
 };
 
 static int find_program(struct program *p, pid_t pid)
 {
-	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
 	MT_CLEANUP(mt_elf_free) struct mt_elf *elf = NULL;
 	_cleanup_close_ int fd = mt_proc_open(pid, "exe");
-	char exe[4096], why[MT_WHY_SIZE] = "";
+	char why[MT_WHY_SIZE] = "";
 	int r = fd < 0 ? fd : mt_elf_open_fd(fd, &elf);
 
 	p->pid = pid;
 	if (!r)
 		r = mt_go_inspect(elf, why, &p->image);
-	if (r)
-		return fail(r, why);
-	r = mt_maps_read(pid, &maps);
-	if (!r)
-		r = mt_proc_exe(pid, exe, sizeof(exe));
-	for (size_t i = 0; !r && !p->exe && i < maps->n; i++)
-		if (!strcmp(maps->v[i].path, exe))
-			p->exe = maps->v[i].start;
-	return r;
+	return r ? fail(r, why) : 0;
 }
 
 static int attach(struct program *p)
 {
 	char why[MT_WHY_SIZE] = "";
-	int r = mt_go_attach(p->image, p->pid, p->exe, why, &p->g);
+	int r = mt_go_attach(p->image, p->pid, why, &p->g);
 
 	return r ? fail(r, why) : 0;
 }
@@ -259,13 +250,16 @@ static int find_breakpoint(const struct program *p, const char *symbols, uint64_
 {
 	MT_CLEANUP(mt_elf_free) struct mt_elf *elf = NULL;
 	struct mt_sym sym;
+	uint64_t phdr;
 	int r = mt_elf_open(symbols, &elf);
 
 	if (!r)
 		r = mt_elf_find_func(elf, "runtime.readmemstats_m", &sym);
+	if (!r)
+		r = mt_proc_auxv(p->pid, AT_PHDR, &phdr);
 	if (r)
 		return fail(r, symbols);
-	*addr = sym.addr + (p->image->fixed ? 0 : p->exe - p->image->start);
+	*addr = sym.addr + (p->image->fixed ? 0 : phdr / 4096 * 4096 - p->image->start);
 	return 0;
 }
 

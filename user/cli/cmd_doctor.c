@@ -18,6 +18,7 @@
 #include "base/writer.h"
 #include "census/census.h"
 #include "cli/cli.h"
+#include "cli/doctor_go.h"
 #include "cli/options.h"
 #include "sys/elf.h"
 #include "sys/kernel.h"
@@ -316,7 +317,8 @@ static bool check_target(struct mt_writer *w, pid_t pid)
 {
 	MT_CLEANUP(mt_alloc_found_free) struct mt_alloc_found *found = NULL;
 	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
-	bool ok;
+	mt_log_fn sink = NULL;
+	bool ok, is_go;
 	int r;
 
 	write_process(w, pid);
@@ -333,8 +335,15 @@ static bool check_target(struct mt_writer *w, pid_t pid)
 	}
 	write_files(w, pid, maps);
 	flush(w);
-	if (mt_alloc_detect(pid, maps, &found) || !found)
-		return false;
+	is_go = mt_doctor_go(w, pid);
+	flush(w);
+	if (is_go)
+		sink = mt_log_set_sink(NULL); /* it need not have an allocator besides */
+	r = mt_alloc_detect(pid, maps, &found);
+	if (is_go)
+		mt_log_set_sink(sink);
+	if (r || !found)
+		return is_go && ok;
 	for (const struct mt_alloc_found *a = found; a; a = a->next)
 		write_allocator(w, maps, a);
 	write_others(w, pid, maps, found);

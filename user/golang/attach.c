@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <elf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 #include "base/cleanup.h"
 #include "golang/buildinfo.h"
 #include "golang/internal.h"
+#include "sys/procfs.h"
 
 static void move(struct mt_go_vars *v, uint64_t bias)
 {
@@ -49,8 +51,22 @@ static int try_all(struct mt_go *g, char *why)
 	return early ? -EAGAIN : -ENOTSUP;
 }
 
-int mt_go_attach(const struct mt_go_image *image, pid_t pid, uint64_t exe, char *why,
-		 struct mt_go **ret)
+/* How far the process has the image from its link-time addresses. */
+static int find_bias(struct mt_go *g)
+{
+	uint64_t phdr;
+	int r;
+
+	if (g->image->fixed)
+		return 0;
+	/* the program headers stand on the first page of the file's first mapping */
+	r = mt_proc_auxv(g->pid, AT_PHDR, &phdr);
+	if (!r)
+		g->bias = phdr / MT_MEM_PAGE * MT_MEM_PAGE - g->image->start;
+	return r;
+}
+
+int mt_go_attach(const struct mt_go_image *image, pid_t pid, char *why, struct mt_go **ret)
 {
 	MT_CLEANUP(mt_go_free) struct mt_go *g = calloc(1, sizeof(*g));
 	int r;
@@ -60,13 +76,19 @@ int mt_go_attach(const struct mt_go_image *image, pid_t pid, uint64_t exe, char 
 		return -ENOMEM;
 	g->image = image;
 	g->pid = pid;
-	g->bias = image->fixed ? 0 : exe - image->start;
 	mt_mem_open(&g->mem, pid);
-	r = try_all(g, why);
+	r = find_bias(g);
+	if (!r)
+		r = try_all(g, why);
 	if (r)
 		return r;
 	*ret = TAKE_PTR(g);
 	return 0;
+}
+
+const char *mt_go_layout_version(const struct mt_go *g)
+{
+	return g->layout.version && g->layout.version[0] ? g->layout.version : NULL;
 }
 
 void mt_go_free(struct mt_go **pg)

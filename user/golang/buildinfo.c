@@ -254,16 +254,19 @@ static int check_experiments(const struct mt_go_build *b, bool *green_tea, char 
 
 int mt_go_build_check(const struct mt_go_build *b, bool *green_tea, char *why)
 {
+	if (b->gccgo) {
+		snprintf(why, MT_WHY_SIZE, "it was built by gccgo");
+		return -ENOTSUP;
+	}
 	if (b->minor && b->minor < MT_GO_OLDEST) {
 		snprintf(why, MT_WHY_SIZE, "it was built by %s: Go is read from 1.%d on",
 			 strcmp(b->version, "go") != 0 ? b->version : "Go 1.17 or older",
 			 MT_GO_OLDEST);
 		return -ENOTSUP;
 	}
-	if (b->gccgo || b->race || b->sanitizer || b->library) {
+	if (b->race || b->sanitizer || b->library) {
 		snprintf(why, MT_WHY_SIZE, "%s",
-			 b->gccgo       ? "it was built by gccgo"
-			 : b->race      ? "it was built with -race"
+			 b->race        ? "it was built with -race"
 			 : b->sanitizer ? "it was built with -msan or -asan"
 					: "it is a Go library, not a Go program");
 		return -ENOTSUP;

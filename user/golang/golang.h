@@ -40,13 +40,13 @@ uint64_t mt_go_exit_offset(const struct mt_go_image *image);
 
 /*
  * Finds the runtime in a process that runs the image, which must outlive *ret, and
- * proves by the runtime's own identities that it is read rightly. exe is where in
- * the process the file's first mapping begins. 0; -EAGAIN: the runtime has not been
- * initialised yet; -ENOTSUP: the identities do not hold, why says which; -ESRCH;
- * -EPERM no ptrace access. The caller frees *ret.
+ * proves by the runtime's own identities that it is read rightly. 0; -EAGAIN: the
+ * runtime has not been initialised yet; -ENOTSUP: the identities do not hold, why
+ * says which; -ESRCH; -EPERM no ptrace access. The caller frees *ret.
  */
-int mt_go_attach(const struct mt_go_image *image, pid_t pid, uint64_t exe, char *why,
-		 struct mt_go **ret);
+int mt_go_attach(const struct mt_go_image *image, pid_t pid, char *why, struct mt_go **ret);
+/* Whose layout holds, "1.23.5"; NULL: that of its debugging information. */
+const char *mt_go_layout_version(const struct mt_go *g);
 void mt_go_free(struct mt_go **g);
 
 struct mt_go_stats {

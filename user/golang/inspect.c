@@ -54,6 +54,18 @@ static int read_layout(const struct mt_elf *elf, struct mt_go_layout *ret)
 	return r ? r : mt_go_dwarf_layout(&d, ret);
 }
 
+/* The minor version whose row it equals; 0: none. */
+static int minor_of(const struct mt_go_layout *l)
+{
+	const size_t from = offsetof(struct mt_go_layout, minor) + sizeof(l->minor);
+
+	for (size_t i = 0; i < mt_go_layouts_count; i++)
+		if (memcmp((const char *)l + from, (const char *)&mt_go_layouts[i] + from,
+			   sizeof(*l) - from) == 0)
+			return mt_go_layouts[i].minor;
+	return 0;
+}
+
 /* The layouts that it may have, the likeliest first. Returns how many. */
 static size_t list_layouts(const struct mt_elf *elf, struct mt_go_image *image,
 			   const struct mt_go_layout **ret)
@@ -61,8 +73,10 @@ static size_t list_layouts(const struct mt_elf *elf, struct mt_go_image *image,
 	const struct mt_go_layout *row = mt_go_layout_of(image->minor);
 	size_t n = 0;
 
-	if (read_layout(elf, &image->own) == 0)
+	if (read_layout(elf, &image->own) == 0) {
+		image->own.minor = minor_of(&image->own);
 		ret[n++] = &image->own;
+	}
 	if (row)
 		ret[n++] = row;
 	if (n)

@@ -162,7 +162,7 @@ struct mt_go_walk {
 	uint8_t *mcaches; /* n_mcaches of the layout's size */
 	size_t cap_mcaches;
 	uint8_t *memstats, *gc, *spans; /* spans: MT_GO_BATCH of the layout's size */
-	struct mt_go_want want[3 * MT_GO_BATCH];
+	struct mt_go_want want[4 * MT_GO_BATCH];
 };
 
 /*

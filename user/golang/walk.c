@@ -15,6 +15,7 @@
 #include "golang/snapshot.h"
 
 #define MARKS_LEN (MT_GO_ELEMS / 8)
+#define P_DEAD    4 /* _Pdead of runtime/runtime2.go */
 
 int mt_go_walk_new(const struct mt_go_source *src, struct mt_go_walk **ret)
 {
@@ -125,28 +126,34 @@ static int read_ps(struct mt_go_walk *w)
 {
 	const struct mt_go_layout *l = w->src.layout;
 	uint64_t allp[MT_GO_PS], mcache[MT_GO_PS];
-	uint32_t id[MT_GO_PS], seq[MT_GO_PS];
+	uint32_t id[MT_GO_PS], status[MT_GO_PS], seq[MT_GO_PS];
 	int r = read_allp(w, allp);
 
 	w->n_mcaches = 0;
 	if (r)
 		return r;
 	for (size_t i = 0; i < w->n_ps; i++) {
-		struct mt_go_want *want = &w->want[3 * i];
+		struct mt_go_want *want = &w->want[4 * i];
 
 		want[0] = (struct mt_go_want){allp[i] + (uint64_t)l->p_id, &id[i], 4, false};
 		want[1] =
-			(struct mt_go_want){allp[i] + (uint64_t)l->p_mcache, &mcache[i], 8, false};
+			(struct mt_go_want){allp[i] + (uint64_t)l->p_status, &status[i], 4, false};
 		want[2] =
+			(struct mt_go_want){allp[i] + (uint64_t)l->p_mcache, &mcache[i], 8, false};
+		want[3] =
 			(struct mt_go_want){allp[i] + (uint64_t)l->p_stats_seq, &seq[i], 4, false};
 	}
-	if (mt_go_fetch(w->src.mem, w->want, 3 * w->n_ps))
+	if (mt_go_fetch(w->src.mem, w->want, 4 * w->n_ps))
 		mt_go_wrong(w, "a P cannot be read");
 	for (size_t i = 0; i < w->n_ps; i++) {
 		if (id[i] != i)
 			mt_go_wrong(w, "P %zu says that it is %u", i, id[i]);
 		else if (seq[i] % 2)
 			mt_go_moved(w, "P %zu is writing statistics", i);
+		/* As of a wrong layout: procresize() gives one to each, and takes it at its death.
+		 */
+		if (!mcache[i] && status[i] != P_DEAD)
+			mt_go_wrong(w, "P %zu has no mcache", i);
 		if (mcache[i])
 			w->mcache_at[w->n_mcaches++] = mcache[i];
 	}
@@ -249,6 +256,9 @@ static void walk_mcaches(struct mt_go_walk *w)
 		for (unsigned int i = 0; i < MT_GO_CACHED; i++) {
 			memcpy(&v[n].at, mcache + l->mcache_alloc + 8 * i, sizeof(v[n].at));
 			v[n].i = i;
+			/* allocmcache() puts emptymspan where there is none */
+			if (!v[n].at)
+				mt_go_wrong(w, "an mcache has nothing at %u", i);
 			n += v[n].at != 0;
 			if (n < MT_GO_BATCH)
 				continue;

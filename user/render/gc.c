@@ -18,9 +18,13 @@ struct mt_render_pause mt_render_pause(const struct mt_snapshot *s, size_t i)
 	return (struct mt_render_pause){m->pause_end[at], m->pause_ns[at]};
 }
 
-bool mt_render_has_next(const struct memtrace_memstats *m)
+/*
+ * With GOGC=off it is the memory limit that begins a collection; where none is set
+ * that is 2^63 less what the runtime keeps apart, or 2^64: no address space has 2^60.
+ */
+bool mt_render_has_next(uint64_t next_gc)
 {
-	return m->next_gc < INT64_MAX;
+	return next_gc < UINT64_C(1) << 60;
 }
 
 /* null for the time of what has not been. */
@@ -60,7 +64,7 @@ void mt_render_gc_object(struct mt_json *j, const struct mt_snapshot *s)
 		mt_json_null(j, "cpu_fraction"); /* each has its own */
 	else
 		mt_json_double(j, "cpu_fraction", m->gc_cpu_fraction);
-	if (mt_render_has_next(m))
+	if (mt_render_has_next(m->next_gc))
 		mt_json_u64(j, "next", m->next_gc);
 	else
 		mt_json_null(j, "next");

@@ -99,7 +99,7 @@ void mt_render_collector(struct mt_writer *w, const struct mt_snapshot *s,
 		write_fraction(w, m->gc_cpu_fraction);
 	mt_writef(w, "last: %s\n",
 		  m->last_gc ? mt_format_time(time, sizeof(time), m->last_gc) : "none yet");
-	if (mt_render_has_next(m))
+	if (mt_render_has_next(m->next_gc))
 		mt_writef(w, "next: at a heap of %s\n",
 			  mt_format_bytes(bytes, sizeof(bytes), m->next_gc, o->unit));
 	else

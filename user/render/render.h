@@ -76,8 +76,8 @@ struct mt_render_pause {
 };
 size_t mt_render_pauses(const struct mt_snapshot *s);
 struct mt_render_pause mt_render_pause(const struct mt_snapshot *s, size_t i);
-/* False if no heap size makes it collect: GOGC=off. */
-bool mt_render_has_next(const struct memtrace_memstats *m);
+/* False if no size of the heap makes it collect: GOGC=off. */
+bool mt_render_has_next(uint64_t next_gc);
 
 #define MT_RENDER_COLUMNS 80
 /* A line of text in bold. */

@@ -6,9 +6,7 @@
  */
 #include "golang/golang.h"
 
-#include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +18,6 @@
 #include "base/log.h"
 #include "session/internal.h"
 #include "sys/elf.h"
-#include "sys/mem.h"
 #include "sys/procfs.h"
 
 #define FILES_MAX 1024 /* executables remembered; those that nobody runs go first */
@@ -48,21 +45,6 @@ static bool is_same(const struct stat *a, const struct stat *b)
 {
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
 	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
-/* The image that the process runs, opened. */
-static int open_exe(pid_t pid, struct stat *st)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/exe", (int)mt_proc_live(pid));
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd >= 0 && !fstat(fd, st) && S_ISREG(st->st_mode))
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return -ENOENT;
 }
 
 static int inspect(int fd, struct mt_go_file *f)
@@ -176,7 +158,7 @@ void mt_golang_look(struct mt_session *s, struct mt_tracee *t)
 
 	mt_golang_end(s, t);
 	mt_golang_forget(t);
-	fd = open_exe(t->pid, &st);
+	fd = mt_proc_open_exe(t->pid, &st);
 	if (fd < 0)
 		return;
 	for (size_t i = 0; i < s->n_go_files && !f; i++)
@@ -210,7 +192,6 @@ static int open_process(const struct mt_session *s, struct mt_tracee *t)
 {
 	const struct mt_go_file *f = t->go.file;
 	char why[MT_WHY_SIZE] = "";
-	uint64_t phdr;
 	int r;
 
 	if (t->go.process)
@@ -222,10 +203,7 @@ static int open_process(const struct mt_session *s, struct mt_tracee *t)
 			refuse(s, t, f->why);
 		return -ENOENT;
 	}
-	r = mt_proc_auxv(t->pid, AT_PHDR, &phdr);
-	if (!r) /* the headers stand at the file's begin */
-		r = mt_go_attach(f->image, t->pid, phdr / MT_MEM_PAGE * MT_MEM_PAGE, why,
-				 &t->go.process);
+	r = mt_go_attach(f->image, t->pid, why, &t->go.process);
 	if (r && r != -EAGAIN && r != -ESRCH)
 		refuse(s, t, why[0] ? why : strerror(-r));
 	return r;
@@ -302,12 +280,10 @@ int mt_golang_fill(const struct mt_session *s, struct mt_tracee *t, struct mt_sn
 	struct mt_go_stats none = {.consistent = true}; /* before its runtime is up */
 	int r;
 
-	if (!mt_golang_is(t))
-		return 0;
 	r = t->ended ? -ESRCH : read_last(s, t);
 	if (r == -ENOMEM)
 		return r;
-	if (!mt_golang_is(t)) /* refused just now */
+	if (!mt_golang_is(t)) /* or refused just now */
 		return 0;
 	if (r && r != -EAGAIN && !t->go.left)
 		say_stale(t, t->go.last ? t->go.last : &none);

@@ -528,6 +528,18 @@ int mt_proc_auxv(pid_t pid, uint64_t type, uint64_t *ret)
 	return -ENOENT;
 }
 
+int mt_proc_open_exe(pid_t pid, struct stat *st)
+{
+	_cleanup_close_ int fd = -1;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/exe", (int)pid, (int)mt_proc_live(pid));
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, st))
+		return errno == ENOENT ? -ESRCH : -errno;
+	return S_ISREG(st->st_mode) ? TAKE_FD(fd) : -ENOEXEC;
+}
+
 int mt_proc_exe(pid_t pid, char *buf, size_t size)
 {
 	char path[64];

@@ -51,6 +51,9 @@ int mt_proc_stat_parse(const char *text, struct mt_proc_stat *out);
 /* The start time is the process's; the state, start_stack and start_brk as with the status. */
 int mt_proc_stat_read(pid_t pid, struct mt_proc_stat *out);
 
+struct stat;
+/* Opens what the process runs, a regular file, and fills *st. The fd, or -errno. */
+int mt_proc_open_exe(pid_t pid, struct stat *st);
 /* A value of the auxiliary vector, AT_*: as exec left it. -ENOENT: it is not in it. */
 int mt_proc_auxv(pid_t pid, uint64_t type, uint64_t *ret);
 

@@ -40,7 +40,7 @@ static int paint_collector(const struct mt_process *of, struct mt_page *p, int y
 	if (gc->last_ns)
 		x += mt_page_printf(p, y, x, p->cols - x, MT_STYLE_PLAIN, "; last %.8sZ, paused %s",
 				    time + 11, pause);
-	if (gc->next < INT64_MAX)
+	if (mt_render_has_next(gc->next))
 		mt_page_printf(p, y, x, p->cols - x, MT_STYLE_PLAIN, "; next at a heap of %s",
 			       mt_number_bytes(next, mt_signed(gc->next), false));
 	if (gc->how.consistent)
