@@ -195,6 +195,15 @@ static void too_many_allocated(struct fake *f)
 	fake_cache(f, 0, 12, FAKE_CACHED, 0, 129);
 }
 
+/* More mark bits than there is room for, in a span that is large enough for them. */
+static void too_many_marks(struct fake *f)
+{
+	uint64_t s = fake_cache(f, 0, 2, FAKE_STALE, 0, 1);
+
+	fake_set(f, FAKE_MEMBER(f, s, mspan_npages), 16, 8);
+	fake_set(f, FAKE_MEMBER(f, s, mspan_nelems), 16 * 1024, 2);
+}
+
 static void uncached(struct fake *f)
 {
 	fake_cache(f, 0, 12, FAKE_GEN, 0, 100);
@@ -234,6 +243,7 @@ static void says_what_is_wrong(void **state)
 		{"a cached span cannot be read", no_span},
 		{"the span at 12 of an mcache", other_class},
 		{"the span at 12 of an mcache", too_many_allocated},
+		{"the span at 2 of an mcache", too_many_marks},
 		{"on its way", uncached},
 		{"noPLock", locked},
 		{"cached stacks", no_arena},
