@@ -11,6 +11,7 @@
  *   --kill          kills the target in the first hold
  *   --wait          says "held" in the first hold and goes on after a line
  *   --no-zone       knows nothing of where malloc is
+ *   --anywhere      holds threads wherever they are
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +38,7 @@ struct options {
 	long n;
 	uint64_t for_ns, gap_ns, deadline_ns;
 	const char *flags;
-	bool die, kill, wait, no_zone;
+	bool die, kill, wait, no_zone, anywhere;
 };
 
 struct tool {
@@ -244,6 +245,7 @@ static void option(struct options *o, char **argv, int *i)
 	o->die |= !strcmp(a, "--die");
 	o->kill |= !strcmp(a, "--kill");
 	o->wait |= !strcmp(a, "--wait");
+	o->anywhere |= !strcmp(a, "--anywhere");
 	o->no_zone |= !strcmp(a, "--no-zone");
 	if (!argv[*i + 1])
 		return;
@@ -271,6 +273,7 @@ int main(int argc, char **argv)
 	for (int i = 3; i < argc; i++)
 		option(&t.o, argv, &i);
 	r = look_around(&t);
+	t.zone.anywhere = t.o.anywhere;
 	if (!r)
 		r = map_flags(&t);
 	if (!r)

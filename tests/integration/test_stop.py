@@ -116,6 +116,19 @@ def without_a_zone():
     equal({r["result"] for r in holds(asleep.pid, 3, "--no-zone")}, {0}, "results")
 
 
+@case
+def anywhere():
+    """Threads that are in malloc nearly always are held where they are, at the first look."""
+    t, path = flagged(4)
+    rows = holds(t.pid, 100, "--anywhere", "--flags", path, "--for", MS)
+    good = [r for r in rows if not r["result"] and not r["check"]]
+    check(len(good) >= 90, f"only {len(good)} of 100 stood still: "
+          f"{[r for r in rows if r not in good][:1]}")
+    equal({r["ran"] for r in good}, {0}, "rounds while held")
+    check(any(r["inside"] for r in good), "nobody was ever inside malloc")
+    goes_on(t, path, 4)
+
+
 @cases(long=0, often=3)
 def no_sleeper_is_interrupted(ms):
     """Four calls that return EINTR from any stop, slept in for long and for a short time."""
