@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "golang/internal.h"
 #include "sys/elf.h"
@@ -68,7 +69,7 @@ static void print_classes(FILE *f, const struct mt_go_stats *s)
 		s->unsized.alloc_bytes, s->unsized.free_bytes);
 }
 
-static void print_stats(FILE *f, const struct mt_go_stats *s)
+static void print_stats(FILE *f, const struct mt_go_stats *s, uint64_t ns)
 {
 	const struct memtrace_memstats *m = &s->m;
 	const struct {
@@ -112,8 +113,10 @@ static void print_stats(FILE *f, const struct mt_go_stats *s)
 	print_ring(f, "PauseNs", m->pause_ns);
 	print_ring(f, "PauseEnd", m->pause_end);
 	print_classes(f, s);
-	fprintf(f, ", \"consistent\": %s, \"stop_ns\": %" PRIu64 ", \"why\": \"%s\"}\n",
-		s->consistent ? "true" : "false", s->stop_ns, s->why);
+	fprintf(f,
+		", \"consistent\": %s, \"ns\": %" PRIu64 ", \"stop_ns\": %" PRIu64
+		", \"why\": \"%s\"}\n",
+		s->consistent ? "true" : "false", ns, s->stop_ns, s->why);
 	fflush(f);
 }
 
@@ -149,12 +152,13 @@ static int read_it(struct program *p, bool held, FILE *out)
 {
 	struct mt_go_stats stats;
 	int r = p->g ? 0 : attach(p);
+	uint64_t start = mt_clock_ns(CLOCK_MONOTONIC);
 
 	if (!r)
 		r = held ? mt_go_read_held(p->g, STOP_NS, &stats) : mt_go_read(p->g, TRIES, &stats);
 	if (r)
 		return fail(r, "reading");
-	print_stats(out, &stats);
+	print_stats(out, &stats, mt_clock_ns(CLOCK_MONOTONIC) - start);
 	return 0;
 }
 

@@ -5,17 +5,22 @@
 // each.
 //
 //	allocs N    N times
-//	allocs 0    never: until it is killed
+//	allocs 0    never: for each line that it is sent it says how many objects it
+//	            has allocated by then
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"memtrace/targets/withcgo"
 )
 
 type node struct {
@@ -121,12 +126,16 @@ func disturb(i int) {
 func main() {
 	n, _ := strconv.Atoi(os.Args[1])
 	runtime.GOMAXPROCS(8)
+	withcgo.Free(withcgo.Malloc(64))
 	for i := range sinks {
 		r := random(i + 1)
 		go allocate(i, &r)
 	}
-	if n == 0 {
-		select {}
+	for lines := bufio.NewScanner(os.Stdin); n == 0; {
+		if !lines.Scan() {
+			return
+		}
+		fmt.Println(atomic.LoadUint64(&total))
 	}
 	out := json.NewEncoder(os.Stdout)
 	for i := 0; i < n; i++ {
