@@ -87,8 +87,10 @@ static int unpacked_size(const struct mt_elf *elf, const struct mt_elf_section *
 	if (s->compressed) {
 		*head = sizeof(ch);
 		r = mt_elf_section_read(elf, s, 0, &ch, sizeof(ch));
+		if (r)
+			return r;
 		*size = ch.ch_size;
-		return r ?: ch.ch_type == ELFCOMPRESS_ZLIB ? 0 : -ENOTSUP;
+		return ch.ch_type == ELFCOMPRESS_ZLIB ? 0 : -ENOTSUP;
 	}
 	*head = sizeof(gnu);
 	r = mt_elf_section_read(elf, s, 0, gnu, sizeof(gnu));
