@@ -80,8 +80,8 @@ int mt_elf_section_read(const struct mt_elf *elf, const struct mt_elf_section *s
 static int unpacked_size(const struct mt_elf *elf, const struct mt_elf_section *s, uint64_t *size,
 			 size_t *head)
 {
-	Elf64_Chdr ch;
-	uint8_t gnu[12];
+	Elf64_Chdr ch = {0};
+	uint8_t gnu[12] = {0};
 	int r;
 
 	if (s->compressed) {
