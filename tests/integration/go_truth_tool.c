@@ -2,8 +2,9 @@
 /*
  * MemStats as memtrace reads them from outside, a line of JSON for each reading.
  *
- *   go_truth_tool read PID [N]        N readings of the running process; default 1
- *   go_truth_tool held PID [N]        the same, held for each
+ *   go_truth_tool read PID [N [MS]]   N readings of the running process, default 1,
+ *                                     MS milliseconds between two
+ *   go_truth_tool held PID [N [MS]]   the same, held for each
  *   go_truth_tool trap OUT SYMBOLS COMMAND...
  *       runs the command and stops it at each entry of runtime.readmemstats_m, where
  *       the world is stopped and nothing has been flushed, for a reading each, which
@@ -304,13 +305,17 @@ static int trap(const char *path, const char *symbols, char **command)
 	return r;
 }
 
-static int read_many(bool held, pid_t pid, int n)
+static int read_many(bool held, pid_t pid, int n, long ms)
 {
+	const struct timespec gap = {ms / 1000, ms % 1000 * 1000000};
 	struct program p = {0};
 	int r = find_program(&p, pid);
 
-	for (int i = 0; !r && i < n; i++)
+	for (int i = 0; !r && i < n; i++) {
+		if (i && ms)
+			nanosleep(&gap, NULL);
 		r = read_it(&p, held, stdout);
+	}
 	mt_go_free(&p.g);
 	mt_go_image_free(&p.image);
 	return r;
@@ -325,7 +330,8 @@ int main(int argc, char **argv)
 	if (argc > 4 && !strcmp(argv[1], "trap"))
 		r = trap(argv[2], argv[3], argv + 4);
 	else if (argc > 2)
-		r = read_many(held, atoi(argv[2]), argc > 3 ? atoi(argv[3]) : 1);
+		r = read_many(held, atoi(argv[2]), argc > 3 ? atoi(argv[3]) : 1,
+			      argc > 4 ? atol(argv[4]) : 0);
 	else
 		return 2;
 	return r ? 1 : 0;

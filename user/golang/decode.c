@@ -89,6 +89,7 @@ static const struct bound bounds[] = {
 	ALONE(p_mcache, 8),
 	ALONE(p_stats_seq, 4),
 	ALONE(p_id, 4),
+	ALONE(p_status, 4),
 	IN(mcache_tiny_allocs, 8, mcache),
 	IN(mcache_alloc, 8 * MT_GO_CACHED, mcache),
 	IN(mcache_stackcache, 16 * MT_GO_ORDERS, mcache),

@@ -150,8 +150,7 @@ static int read_ps(struct mt_go_walk *w)
 			mt_go_wrong(w, "P %zu says that it is %u", i, id[i]);
 		else if (seq[i] % 2)
 			mt_go_moved(w, "P %zu is writing statistics", i);
-		/* As of a wrong layout: procresize() gives one to each, and takes it at its death.
-		 */
+		/* As of a wrong layout: a P has one until its death, runtime.procresize. */
 		if (!mcache[i] && status[i] != P_DEAD)
 			mt_go_wrong(w, "P %zu has no mcache", i);
 		if (mcache[i])

@@ -14,7 +14,7 @@
 #include "golang/snapshot.h"
 
 #define FAKE_BASE   0xc000000000ull
-#define FAKE_SIZE   (3u << 20)
+#define FAKE_SIZE   (1u << 20)
 #define FAKE_PS     2u
 #define FAKE_GEN    4u /* sweepgen */
 #define FAKE_STALE  (FAKE_GEN + 1)
