@@ -29,6 +29,12 @@ def quiet(version, variant):
     return path
 
 
+def built(version, variants):
+    """Those of them that there are: make go-targets does not make all by each version."""
+    there = [w for w in variants if os.path.exists(os.path.join(GO, version or "", f"quiet-{w}"))]
+    return there or [quiet(version, variants[0])]
+
+
 def tool(*args):
     status, out, err = run([TOOL, *map(str, args)])
     check(status in (0, 1), f"go_find_tool {args}: exit status {status}: {err}")
@@ -69,7 +75,7 @@ def start(path):
 @each_version
 def symbols_and_code(version):
     """By symbols and DWARF what nm says; without them, by the code, the very same."""
-    for variant in UNSTRIPPED:
+    for variant in built(version, UNSTRIPPED):
         path = quiet(version, variant)
         want = symbols(path)
         found = inspect(path)
@@ -86,7 +92,7 @@ def symbols_and_code(version):
 @each_version
 def holds(version):
     """What is found holds in a process, for every way of building."""
-    for variant in UNSTRIPPED + STRIPPED:
+    for variant in built(version, UNSTRIPPED + STRIPPED):
         path = quiet(version, variant)
         p, said = start(path)
         equal(said, f"go{version}", "what the program says of itself")
@@ -114,7 +120,7 @@ def no_minus(d):
 def rows_are_measured(version):
     """The table says what the DWARF of a program says, plain and by the C linker."""
     row = table().get(int((version or "0.0").split(".")[1]), {})
-    for variant in UNSTRIPPED:
+    for variant in built(version, UNSTRIPPED):
         status, out, _ = run([TOOL, "layout", quiet(version, variant)])
         equal(status, 0, f"{variant}: {out}")
         measured = dict(line.split() for line in out.splitlines())

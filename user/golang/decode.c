@@ -204,7 +204,8 @@ void mt_go_decode_globals(const struct mt_go_layout *l, const uint8_t *memstats,
 {
 	*ret = (struct mt_go_globals){.no_plock = u64(memstats, l->mstats_heap_stats_no_plock_key)};
 	for (int i = 0; i < MT_GO_GENS; i++)
-		add_delta(l, memstats + l->mstats_heap_stats_stats + i * l->delta_size, &ret->heap);
+		add_delta(l, memstats + l->mstats_heap_stats_stats + (ptrdiff_t)i * l->delta_size,
+			  &ret->heap);
 	decode_sys(l, memstats, &ret->sys);
 	decode_pacer(l, gc, &ret->gc);
 }

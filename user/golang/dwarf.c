@@ -52,7 +52,7 @@ static int load_part(const struct mt_elf *elf, const char *name, size_t max, uin
 
 int mt_go_dwarf_load(const struct mt_elf *elf, struct mt_go_dwarf *ret)
 {
-	MT_CLEANUP(mt_go_dwarf_free) struct mt_go_dwarf d = {0};
+	struct mt_go_dwarf d = {0};
 	int r = load_part(elf, part_names[0], INFO_MAX, &d.bytes[0], &d.n[0]);
 
 	if (r && mt_elf_debug(elf)) {
@@ -65,10 +65,9 @@ int mt_go_dwarf_load(const struct mt_elf *elf, struct mt_go_dwarf *ret)
 			r = 0; /* not every program has them */
 	}
 	if (r)
-		return r;
+		mt_go_dwarf_free(&d);
 	*ret = d;
-	d = (struct mt_go_dwarf){0};
-	return 0;
+	return r;
 }
 
 void mt_go_dwarf_free(struct mt_go_dwarf *d)

@@ -66,7 +66,7 @@ static void add_heads(struct mt_go_walk *w, struct list *stacks)
 		for (int i = 0; i < MT_GO_ORDERS; i++) {
 			uint64_t head;
 
-			memcpy(&head, at + 16 * i, sizeof(head));
+			memcpy(&head, at + 16ul * i, sizeof(head));
 			if (head && !add(stacks, head))
 				mt_go_moved(w, "there is no memory");
 		}

@@ -125,8 +125,8 @@ static int read_allp(struct mt_go_walk *w, uint64_t *allp)
 static int read_ps(struct mt_go_walk *w)
 {
 	const struct mt_go_layout *l = w->src.layout;
-	uint64_t allp[MT_GO_PS], mcache[MT_GO_PS];
-	uint32_t id[MT_GO_PS], status[MT_GO_PS], seq[MT_GO_PS];
+	uint64_t allp[MT_GO_PS], mcache[MT_GO_PS] = {0};
+	uint32_t id[MT_GO_PS] = {0}, status[MT_GO_PS] = {0}, seq[MT_GO_PS] = {0};
 	int r = read_allp(w, allp);
 
 	w->n_mcaches = 0;
@@ -253,7 +253,7 @@ static void walk_mcaches(struct mt_go_walk *w)
 		memcpy(&tiny, mcache + l->mcache_tiny_allocs, sizeof(tiny));
 		w->flush.tiny_allocs += tiny;
 		for (unsigned int i = 0; i < MT_GO_CACHED; i++) {
-			memcpy(&v[n].at, mcache + l->mcache_alloc + 8 * i, sizeof(v[n].at));
+			memcpy(&v[n].at, mcache + l->mcache_alloc + 8ul * i, sizeof(v[n].at));
 			v[n].i = i;
 			/* allocmcache() puts emptymspan where there is none */
 			if (!v[n].at)

@@ -80,15 +80,17 @@ int mt_elf_section_read(const struct mt_elf *elf, const struct mt_elf_section *s
 static int unpacked_size(const struct mt_elf *elf, const struct mt_elf_section *s, uint64_t *size,
 			 size_t *head)
 {
-	Elf64_Chdr ch;
-	uint8_t gnu[12];
+	Elf64_Chdr ch = {0};
+	uint8_t gnu[12] = {0};
 	int r;
 
 	if (s->compressed) {
 		*head = sizeof(ch);
 		r = mt_elf_section_read(elf, s, 0, &ch, sizeof(ch));
+		if (r)
+			return r;
 		*size = ch.ch_size;
-		return r ?: ch.ch_type == ELFCOMPRESS_ZLIB ? 0 : -ENOTSUP;
+		return ch.ch_type == ELFCOMPRESS_ZLIB ? 0 : -ENOTSUP;
 	}
 	*head = sizeof(gnu);
 	r = mt_elf_section_read(elf, s, 0, gnu, sizeof(gnu));

@@ -458,7 +458,7 @@ static int read_tids(const char *path, pid_t **tids, size_t *n, size_t *before, 
 int mt_proc_tids(pid_t pid, pid_t **tids, size_t *n, bool *whole)
 {
 	_cleanup_free_ pid_t *v = NULL;
-	size_t before, after;
+	size_t before = 0, after = 0;
 	char path[64];
 	int r;
 
@@ -514,7 +514,7 @@ int mt_proc_auxv(pid_t pid, uint64_t type, uint64_t *ret)
 {
 	_cleanup_free_ char *text = NULL;
 	const Elf64_auxv_t *v;
-	size_t len;
+	size_t len = 0;
 	int r = mt_proc_read(mt_proc_live(pid), "auxv", &text, &len);
 
 	if (r)

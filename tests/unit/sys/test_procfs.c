@@ -252,6 +252,7 @@ static void live_self(void **state)
 	char buf[4096], small[2];
 	pid_t *tids = NULL;
 	size_t n = 0;
+	bool whole;
 
 	(void)state;
 	assert_int_equal(mt_proc_status_read(getpid(), &status), 0);
@@ -262,8 +263,8 @@ static void live_self(void **state)
 	assert_int_equal(stat.state, 'R');
 	assert_true(stat.start_time && stat.start_brk && stat.start_stack);
 	assert_false(stat.flags & MT_PF_KTHREAD);
-	assert_int_equal(mt_proc_tids(getpid(), &tids, &n), 0);
-	assert_true(n >= 1);
+	assert_int_equal(mt_proc_tids(getpid(), &tids, &n, &whole), 0);
+	assert_true(n >= 1 && whole);
 	assert_int_equal(tids[0], getpid());
 	free(tids);
 	assert_int_equal(mt_proc_exe(getpid(), buf, sizeof(buf)), 0);
@@ -279,6 +280,7 @@ static void gone(void **state)
 	struct mt_maps *maps = NULL;
 	pid_t pid = fork(), *tids = NULL;
 	char buf[64];
+	bool whole;
 	size_t n;
 
 	(void)state;
@@ -288,7 +290,7 @@ static void gone(void **state)
 	assert_int_equal(mt_proc_status_read(pid, &status), -ESRCH);
 	assert_int_equal(mt_proc_stat_read(pid, &stat), -ESRCH);
 	assert_int_equal(mt_maps_read(pid, &maps), -ESRCH);
-	assert_int_equal(mt_proc_tids(pid, &tids, &n), -ESRCH);
+	assert_int_equal(mt_proc_tids(pid, &tids, &n, &whole), -ESRCH);
 	assert_int_equal(mt_proc_exe(pid, buf, sizeof(buf)), -ESRCH);
 	assert_int_equal(mt_proc_cgroup(pid, buf, sizeof(buf)), -ESRCH);
 }
