@@ -4,7 +4,11 @@ BENCH_BIN := $(BENCH_DIR)/loop $(BENCH_DIR)/floor $(BENCH_DIR)/tlscount.so \
 	$(BENCH_DIR)/heap $(BENCH_DIR)/peak
 
 .PHONY: bench bench-build
-bench-build: $(BENCH_BIN) $(BUILD)/memtrace
+# Of Go programs, the oldest and the newest version's; none where scripts/gos has not run.
+BENCH_GO = $(foreach v,$(sort $(firstword $(GO_SORTED)) $(lastword $(GO_SORTED))),\
+	$(GO_DIR)/$(v)/allocs-normal $(GO_DIR)/$(v)/demo-normal)
+bench-build: $(BENCH_BIN) $(BUILD)/memtrace $(BUILD)/tests/integration/go_truth_tool
+	$(if $(BENCH_GO),$(MAKE) $(BENCH_GO))
 bench: ## measure what tracing costs, beside other tools; BENCH_ARGS=--quick
 	BUILD=$(BUILD) scripts/bench $(BENCH_ARGS)
 
