@@ -2,6 +2,10 @@
 /*
  * What (*mcache).releaseAll and the sweep of a stale span do to the statistics:
  * runtime/mcache.go, mcentral.go (uncacheSpan) and mgcsweep.go.
+ *
+ * Left out is what the flush takes and gives back for itself, which depends on the
+ * P that would run it: mspans that it frees (MSpanInuse), and lists of spans that
+ * it makes (from OtherSys to GCSys, seldom 256 KiB more of Sys).
  */
 #include "golang/snapshot.h"
 
