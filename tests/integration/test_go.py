@@ -323,6 +323,27 @@ def no_probes_in_text():
 
 
 @case
+def nothing_to_walk():
+    """A census and an audit are of C memory: that there is none is said."""
+    t = turns()
+    rc, out, err = memtrace("census", "-p", t.pid)
+    equal((rc, out, err.count("\n")), (1, "", 1), "exit status, output and lines")
+    check("Go program" in err and f"-p {t.pid}" in err, err)
+    rc, out, err = memtrace("-p", t.pid, "--audit", "-f", "json", "-c1")
+    equal(rc, 1, "exit status")
+    check("Go program" in json.loads(out)["audit"]["why"], out[-300:])
+
+
+@case
+def doctor():
+    t = turns(variant="stripped")
+    rc, out, err = memtrace("doctor", "-p", t.pid)
+    equal((rc, err), (0, ""), "exit status and messages")
+    check(f"go{NEWEST[0]}: its numbers are read" in out and "runtime.exit" in out, out)
+    check("can trace this process" in out, out)
+
+
+@case
 def usage():
     rc, _, err = memtrace("-p", os.getpid(), "--freeze", "--no-freeze")
     equal(rc, 2, "exit status")
