@@ -228,7 +228,8 @@ def c_memory(version):
 def held(how):
     """--freeze holds a program that never rests; one snapshot does, too."""
     option, holds = how
-    t = popen([program(NEWEST[0], "allocs"), "0"], stdout=subprocess.DEVNULL)
+    t = popen([program(NEWEST[0], "allocs"), "0"], stdin=subprocess.PIPE,
+              stdout=subprocess.DEVNULL)
     wait_for(lambda: len(os.listdir(f"/proc/{t.pid}/task")) > 3, "its threads")
     rc, out, err = memtrace("-p", t.pid, "-f", "json", "--no-census", option,
                             *([] if option == "-c1" else ["50ms", "5"]))
@@ -245,7 +246,8 @@ def held(how):
 @case
 def held_too_long():
     """It is let go in time, and the reading is what it would be without."""
-    t = popen([program(NEWEST[0], "allocs"), "0"], stdout=subprocess.DEVNULL)
+    t = popen([program(NEWEST[0], "allocs"), "0"], stdin=subprocess.PIPE,
+              stdout=subprocess.DEVNULL)
     wait_for(lambda: len(os.listdir(f"/proc/{t.pid}/task")) > 3, "its threads")
     rc, out, err = memtrace("-p", t.pid, "-f", "json", "--no-census", "--freeze", "--max-stop",
                             "1us", "-c1")
