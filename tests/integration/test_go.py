@@ -228,7 +228,8 @@ def c_memory(version):
 def held(how):
     """--freeze holds a program that never rests; one snapshot does, too."""
     option, holds = how
-    t = popen([program(NEWEST[0], "allocs"), "0"], stdout=subprocess.DEVNULL)
+    t = popen([program(NEWEST[0], "allocs"), "0"], stdin=subprocess.PIPE,
+              stdout=subprocess.DEVNULL)
     wait_for(lambda: len(os.listdir(f"/proc/{t.pid}/task")) > 3, "its threads")
     rc, out, err = memtrace("-p", t.pid, "-f", "json", "--no-census", option,
                             *([] if option == "-c1" else ["50ms", "5"]))
@@ -245,7 +246,8 @@ def held(how):
 @case
 def held_too_long():
     """It is let go in time, and the reading is what it would be without."""
-    t = popen([program(NEWEST[0], "allocs"), "0"], stdout=subprocess.DEVNULL)
+    t = popen([program(NEWEST[0], "allocs"), "0"], stdin=subprocess.PIPE,
+              stdout=subprocess.DEVNULL)
     wait_for(lambda: len(os.listdir(f"/proc/{t.pid}/task")) > 3, "its threads")
     rc, out, err = memtrace("-p", t.pid, "-f", "json", "--no-census", "--freeze", "--max-stop",
                             "1us", "-c1")
@@ -320,6 +322,27 @@ def no_probes_in_text():
         changed = [i for i, (a, b) in enumerate(zip(text, mem.read(len(text)))) if a != b]
     check(len(changed) <= 1, f"{len(changed)} bytes of its text have changed")
     tracer.stop()
+
+
+@case
+def nothing_to_walk():
+    """A census and an audit are of C memory: that there is none is said."""
+    t = turns()
+    rc, out, err = memtrace("census", "-p", t.pid)
+    equal((rc, out, err.count("\n")), (1, "", 1), "exit status, output and lines")
+    check("Go program" in err and f"-p {t.pid}" in err, err)
+    rc, out, err = memtrace("-p", t.pid, "--audit", "-f", "json", "-c1")
+    equal(rc, 1, "exit status")
+    check("Go program" in json.loads(out)["audit"]["why"], out[-300:])
+
+
+@case
+def doctor():
+    t = turns(variant="stripped")
+    rc, out, err = memtrace("doctor", "-p", t.pid)
+    equal((rc, err), (0, ""), "exit status and messages")
+    check(f"go{NEWEST[0]}: its numbers are read" in out and "runtime.exit" in out, out)
+    check("can trace this process" in out, out)
 
 
 @case

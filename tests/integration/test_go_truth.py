@@ -91,8 +91,8 @@ def check_samples(pairs):
         check(flushed_itself(diff), f"sample {i} differs: {diff}")
         own += bool(diff)
         check_classes(have)
-    # it is the first times that the lists are made
-    check(own <= len(pairs) / 3, f"{own} of {len(pairs)} samples differ by what ReadMemStats did")
+    # it is the first times that the lists are made, however many follow
+    check(own <= max(25, len(pairs) / 3), f"{own} of {len(pairs)} samples differ by what ReadMemStats did")
     check(pairs[-1][1]["NumGC"] > len(pairs) / 10, "it hardly ever collected")
 
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -16,7 +17,9 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "golang/golang.h"
 #include "render/render.h"
+#include "sys/elf.h"
 #include "sys/kernel.h"
 #include "sys/procfs.h"
 
@@ -118,6 +121,18 @@ static int identify(struct mt_snapshot *s)
 }
 
 /* Fills s, of which only the pid is known. 0 or -errno, logged. */
+static bool is_go(pid_t pid)
+{
+	MT_CLEANUP(mt_go_image_free) struct mt_go_image *image = NULL;
+	MT_CLEANUP(mt_elf_free) struct mt_elf *elf = NULL;
+	_cleanup_close_ int fd = -1;
+	char why[MT_WHY_SIZE];
+	struct stat st;
+
+	fd = mt_proc_open_exe(pid, &st);
+	return fd >= 0 && !mt_elf_open_fd(fd, &elf) && !mt_go_inspect(elf, why, &image);
+}
+
 static int take(struct mt_snapshot *s, const struct mt_census_opts *opts)
 {
 	MT_CLEANUP(mt_census_plan_free) struct mt_census_plan *plan = NULL;
@@ -131,6 +146,9 @@ static int take(struct mt_snapshot *s, const struct mt_census_opts *opts)
 	if (s->pid == getpid())
 		return mt_err_r(-EINVAL, "pid %d is memtrace itself: name another process", s->pid);
 	r = mt_census_prepare(s->pid, why, &plan);
+	if (r && is_go(s->pid))
+		snprintf(why, sizeof(why), "it is a Go program, whose heap memtrace -p %d shows",
+			 s->pid);
 	if (r)
 		return refuse(s, r, why);
 	r = mt_census_take(plan, opts, &s->census);

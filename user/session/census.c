@@ -160,6 +160,8 @@ int mt_session_audit(struct mt_session *s, size_t i)
 		return no_audit(t, "the process has ended");
 	if (t->untraced || t->relook)
 		return no_audit(t, "the process runs a new image");
+	if (mt_golang_is(t) && !t->found)
+		return no_audit(t, "it is a Go program, whose runtime counts its blocks itself");
 	if (t->since == MT_SINCE_ATTACH)
 		return no_audit(t, "levels count from the attach");
 	r = mt_census_prepare(t->pid, why, &plan);

@@ -187,6 +187,15 @@ static void refuse(const struct mt_session *s, struct mt_tracee *t, const char *
 	       "pid %d is a Go program whose own numbers cannot be read: %s", t->pid, why);
 }
 
+static void say_found(const struct mt_tracee *t)
+{
+	const char *version = mt_go_layout_version(t->go.process);
+
+	mt_info("pid %d: %s, its own numbers are read, by %s%s", t->pid,
+		mt_go_version(t->go.file->image),
+		version ? "the layout of go" : "its debugging information", version ?: "");
+}
+
 /* Finds the runtime in the process, unless that was done. -EAGAIN: not up yet. */
 static int open_process(const struct mt_session *s, struct mt_tracee *t)
 {
@@ -204,7 +213,9 @@ static int open_process(const struct mt_session *s, struct mt_tracee *t)
 		return -ENOENT;
 	}
 	r = mt_go_attach(f->image, t->pid, why, &t->go.process);
-	if (r && r != -EAGAIN && r != -ESRCH)
+	if (!r)
+		say_found(t);
+	else if (r != -EAGAIN && r != -ESRCH)
 		refuse(s, t, why[0] ? why : strerror(-r));
 	return r;
 }

@@ -140,6 +140,11 @@ static void test_damaged(void **state)
 		mt_go_buildinfo(bytes, i, at, NULL, &b);
 	assert_int_equal(mt_go_buildinfo(bytes, n, at, NULL, &b), 0);
 	assert_true(b.race);
+	/* A version that ends behind the section. */
+	bytes[32] = 10 | 0x80;
+	bytes[33] = 0;
+	assert_int_equal(mt_go_buildinfo(bytes, 34 + 9, at, NULL, &b), 0);
+	assert_string_equal(b.version, "go");
 	/* A length that goes on for ever. */
 	memset(bytes + 32, 0xff, sizeof(bytes) - 32);
 	assert_int_equal(mt_go_buildinfo(bytes, sizeof(bytes), at, NULL, &b), 0);
