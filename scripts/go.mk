@@ -2,7 +2,8 @@
 # that has a main package, by every toolchain that scripts/gos unpacked, in every way
 # of building that a test wants: build/tests/targets/go/VERSION/PROGRAM-VARIANT. Nothing
 # asks a network. Position-independent ones, for which the standard library is compiled
-# once more, are made by the oldest, a middle and the newest version; with GO_ALL=1 by all.
+# once more, are made by the oldest, a middle and the newest version; with GO_ALL=1 by all,
+# as scripts/gos then has all.
 GOS_DIR     := $(BUILD)/gos
 GO_VERSIONS := $(notdir $(wildcard $(GOS_DIR)/[0-9]*))
 GO_SRC      := tests/targets/go
