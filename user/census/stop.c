@@ -220,27 +220,6 @@ static bool wait_for_stuck(const struct mt_stop *s)
 	return false;
 }
 
-/*
- * While the target waits for us nobody else is to make us wait: on a busy
- * machine that was ten times the walk. Not allowed without privilege, and then
- * left as it is.
- */
-static void hurry(struct mt_stop *s)
-{
-	const struct sched_param first = {.sched_priority = 1};
-
-	s->policy = sched_getscheduler(0);
-	if (s->policy != SCHED_OTHER || sched_getparam(0, &s->param) ||
-	    sched_setscheduler(0, SCHED_RR, &first))
-		s->policy = -1;
-}
-
-static void calm_down(const struct mt_stop *s)
-{
-	if (s->policy >= 0)
-		(void)sched_setscheduler(0, s->policy, &s->param);
-}
-
 int mt_stop_begin(struct mt_stop *s, uint64_t deadline_ns, char *why)
 {
 	sigset_t all;
@@ -250,15 +229,12 @@ int mt_stop_begin(struct mt_stop *s, uint64_t deadline_ns, char *why)
 	s->held_ns = 0;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &s->mask);
-	hurry(s);
 	do {
 		r = attempt(s);
 	} while (r == -EAGAIN && wait_for_stuck(s));
 	s->held = !r;
-	if (r) {
-		calm_down(s);
+	if (r)
 		pthread_sigmask(SIG_SETMASK, &s->mask, NULL);
-	}
 	return tell(s, why, r);
 }
 
@@ -301,7 +277,6 @@ void mt_stop_end(struct mt_stop *s)
 		return;
 	end_holder(s);
 	s->held = false;
-	calm_down(s);
 	pthread_sigmask(SIG_SETMASK, &s->mask, NULL);
 }
 

@@ -39,8 +39,7 @@ struct mt_stop; /* opaque */
 int mt_stop_new(pid_t pid, const struct mt_stop_zone *zone, char *why, struct mt_stop **ret);
 /*
  * Holds the target until mt_stop_end; all signals are blocked meanwhile, so that
- * nothing but a SIGKILL or SIGSTOP can come between, and where it is allowed the
- * calling thread goes before all others. deadline_ns is CLOCK_MONOTONIC.
+ * nothing but a SIGKILL or SIGSTOP can come between. deadline_ns is CLOCK_MONOTONIC.
  * On failure the target runs again: -ETIME the deadline passed, -EAGAIN a thread
  * could not be brought out of malloc (why says what it did), -ESRCH, -EPERM, -EBUSY.
  * Prints and logs nothing while the target is held.

@@ -9,7 +9,6 @@
 #define MT_CENSUS_STOP_INTERNAL_H
 
 #include <pthread.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 
@@ -76,8 +75,6 @@ struct mt_stop {
 	int result;             /* of the holder */
 	char why[MT_WHY_SIZE];  /* of the result */
 	sigset_t mask;          /* of the caller, before */
-	int policy;             /* by which the caller was scheduled before; -1: it still is */
-	struct sched_param param;
 };
 
 /* Writes the reason to s->why and returns r. */

@@ -13,7 +13,6 @@
 #define PROVE_WAIT    50000u /* ns between two, so that a writer gets on */
 #define SETTLED       5u
 #define HOLDS         8u
-#define HOLD_WAIT     25000l /* ns, doubled for each hold that came at a bad moment */
 #define RUNNING_TRIES 20u
 /* Of the time that is left, so much is for letting go. */
 #define RELEASE_SHARE 16
@@ -171,8 +170,6 @@ static int read_held(const struct mt_go *g, struct mt_go_walk *w, struct mt_stop
 	int r = -EAGAIN;
 
 	for (unsigned int i = 0; r == -EAGAIN && i < HOLDS && ret->stop_ns < max_stop_ns; i++) {
-		if (i) /* so that who was in the midst of something gets on */
-			pause_ns(HOLD_WAIT << i);
 		r = hold(g, w, s, max_stop_ns - ret->stop_ns, !any, ret);
 		any |= !r || r == -EAGAIN;
 		ret->stop_ns += mt_stop_ns(s);
