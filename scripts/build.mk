@@ -15,8 +15,9 @@ CFLAGS   += -std=gnu11 -fPIC -fvisibility=hidden $(OPT) $(WARN) $(SANFLAGS)
 CPPFLAGS += -D_GNU_SOURCE -DMT_VERSION='"$(VERSION)"' -Iuser -Iuser/include -Ibpf -I$(BUILD)
 LDFLAGS  += $(SANFLAGS)
 LDLIBS   += -lbpf -ldw -lelf -lZydis -lz -lpthread
-# Of programs with the live view; the public library goes without.
+# Of the program; the public library goes without.
 TUI_LIBS := -lncursesw -ltinfo
+APP_LIBS := -ljansson
 
 BPF_SRC  := bpf/memtrace.bpf.c
 BPF_DEP  := $(wildcard bpf/*.h) vmlinux/vmlinux.h
@@ -25,17 +26,21 @@ SKEL     := $(BUILD)/memtrace.skel.h
 
 CLI_SRC  := $(wildcard user/cli/*.c)
 TUI_SRC  := $(wildcard user/tui/*.c)
-LIB_SRC  := $(filter-out $(CLI_SRC) $(TUI_SRC),$(wildcard user/*/*.c))
+# What only the program does, and the public library does not.
+APP_SRC  := $(wildcard $(addprefix user/,saved/*.c trigger/*.c report/*.c))
+LIB_SRC  := $(filter-out $(CLI_SRC) $(TUI_SRC) $(APP_SRC),$(wildcard user/*/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TUI_OBJ  := $(TUI_SRC:%.c=$(BUILD)/%.o)
+APP_OBJ  := $(APP_SRC:%.c=$(BUILD)/%.o)
 LIB      := $(BUILD)/libmemtrace-internal.a
+APP      := $(BUILD)/memtrace-app.a
 
 .PHONY: all clean help
 all: $(BUILD)/memtrace $(BUILD)/libmemtrace.so ## build build/memtrace and the C library
 
-$(BUILD)/memtrace: $(CLI_OBJ) $(TUI_OBJ) $(LIB)
-	$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(TUI_OBJ) $(LIB) $(LDLIBS) $(TUI_LIBS)
+$(BUILD)/memtrace: $(CLI_OBJ) $(TUI_OBJ) $(APP) $(LIB)
+	$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(TUI_OBJ) $(APP) $(LIB) $(LDLIBS) $(TUI_LIBS) $(APP_LIBS)
 
 # The public library: only what the version script names is visible.
 SOLIB := libmemtrace.so.0
@@ -46,6 +51,8 @@ $(BUILD)/$(SOLIB): $(LIB) user/lib/libmemtrace.map
 	    -Wl,-z,defs -o $@ -Wl,--whole-archive $(LIB) -Wl,--no-whole-archive $(LDLIBS)
 
 $(LIB): $(LIB_OBJ)
+$(APP): $(APP_OBJ)
+$(LIB) $(APP):
 	@rm -f $@
 	$(AR) rcs $@ $^
 
@@ -72,4 +79,4 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile scripts/*.mk | sed -E 's/:.*## /\t/' | expand -t 16
 
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TUI_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(APP_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TUI_OBJ:.o=.d)

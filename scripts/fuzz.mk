@@ -5,7 +5,7 @@ FUZZ_SRC     := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_NAMES   := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=%)
 # What needs no skeleton: the rooms that read what others wrote.
 FUZZ_LIB_SRC := $(wildcard $(addprefix user/,base/*.c model/*.c render/*.c sys/*.c alloc/*.c \
-                                             census/*.c golang/*.c) \
+                                             census/*.c golang/*.c saved/*.c report/*.c) \
                   $(filter-out user/tui/screen.c,$(wildcard user/tui/*.c)))
 FUZZ_LIB     := $(FUZZ_DIR)/lib.a
 FUZZ_SAN     := -fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -47,7 +47,7 @@ $(FUZZ_DIR)/seeds.made: tests/fuzz/seeds
 
 $(FUZZ_DIR)/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_LIB)
 	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) -MF $@.d -fsanitize=fuzzer -o $@ $< $(FUZZ_LIB) $(LDLIBS)
+	$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) -MF $@.d -fsanitize=fuzzer -o $@ $< $(FUZZ_LIB) $(LDLIBS) $(APP_LIBS)
 
 $(FUZZ_LIB): $(FUZZ_LIB_SRC:%.c=$(FUZZ_DIR)/%.o)
 	@rm -f $@

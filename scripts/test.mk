@@ -11,10 +11,10 @@ $(CLI_UNIT_BIN): $(CLI_TEST_OBJ)
 TUI_TEST_OBJ := $(filter-out $(BUILD)/user/tui/screen.o,$(TUI_OBJ))
 $(filter $(BUILD)/tests/unit/tui/%,$(UNIT_BIN)): $(TUI_TEST_OBJ)
 
-$(UNIT_BIN): $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
+$(UNIT_BIN): $(BUILD)/tests/unit/%: tests/unit/%.c $(APP) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(filter %.o,$^) \
-	    $(LIB) $(LDLIBS) -lcmocka -ljansson
+	    $(APP) $(LIB) $(LDLIBS) $(APP_LIBS) -lcmocka
 
 .PHONY: unit unit-build
 unit-build: $(UNIT_BIN)

@@ -17,5 +17,6 @@ extern const struct mt_cmd mt_cmd_trace; /* no name on the command line: the def
 extern const struct mt_cmd mt_cmd_doctor;
 extern const struct mt_cmd mt_cmd_census;
 extern const struct mt_cmd mt_cmd_top;
+extern const struct mt_cmd mt_cmd_diff;
 
 #endif

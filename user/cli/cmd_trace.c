@@ -120,8 +120,9 @@ static void print_help(void)
 	printf("Usage: memtrace [OPTIONS] -p PID[,PID...] [INTERVAL [COUNT]]\n"
 	       "       memtrace [OPTIONS] -a [INTERVAL [COUNT]]\n"
 	       "       memtrace [OPTIONS] -- COMMAND [ARG...]\n"
-	       "       memtrace census -p PID[,PID...]\n"
+	       "       memtrace diff OLD NEW | -p PID[,PID...] EVENT\n"
 	       "       memtrace top [-a | -p PID[,PID...]]\n"
+	       "       memtrace census -p PID[,PID...]\n"
 	       "       memtrace doctor [-p PID]\n"
 	       "\n"
 	       "Show runtime.MemStats of any running process, from outside.\n"
@@ -137,7 +138,7 @@ static void print_help(void)
 /* INTERVAL and COUNT, as vmstat has them. 0 or -EINVAL, printed. */
 static int parse_operands(struct config *cfg, int n, char **v)
 {
-	static const char *const commands[] = {"census", "doctor", "top", NULL};
+	static const char *const commands[] = {"census", "diff", "doctor", "top", NULL};
 	char q[64], *end;
 
 	if (n > 2) {

@@ -78,13 +78,18 @@ struct mt_tracer {
 	uint64_t prog_ns;   /* time in BPF programs; 0 where the kernel does not count it */
 };
 
+#define MT_LABEL_SIZE 128
+
 struct mt_snapshot {
 	/* when */
 	uint64_t time_ns;   /* since the epoch, UTC */
 	uint64_t uptime_ns; /* since the trace began */
 	uint64_t seq;
 	bool final; /* the target has ended or the trace has */
+	char event[32];            /* why now, if not for the interval: "SIGUSR1"; empty: for it */
+	char label[MT_LABEL_SIZE]; /* the user's word for it; empty: none */
 	/* who */
+	char host[65];      /* the node's name, as uname(2) has it */
 	uint64_t processes; /* 0: one process; else the total of so many, see total.h */
 	pid_t pid;
 	pid_t ppid;          /* the parent's; 0 not known */

@@ -164,6 +164,9 @@ static void add_identity(struct mt_snapshot *to, const struct mt_snapshot *s)
 {
 	if (!to->processes) {
 		snprintf(to->comm, sizeof(to->comm), "total");
+		memcpy(to->host, s->host, sizeof(to->host));
+		memcpy(to->event, s->event, sizeof(to->event));
+		memcpy(to->label, s->label, sizeof(to->label));
 		memcpy(to->cgroup, s->cgroup, sizeof(to->cgroup));
 		memcpy(to->container, s->container, sizeof(to->container));
 		memcpy(to->runtime, s->runtime, sizeof(to->runtime));
@@ -172,6 +175,12 @@ static void add_identity(struct mt_snapshot *to, const struct mt_snapshot *s)
 		to->vm_source = s->vm_source;
 		to->final = true;
 	}
+	if (strcmp(to->host, s->host) != 0)
+		to->host[0] = '\0';
+	if (strcmp(to->event, s->event) != 0)
+		to->event[0] = '\0';
+	if (strcmp(to->label, s->label) != 0)
+		to->label[0] = '\0';
 	if (strcmp(to->cgroup, s->cgroup) != 0)
 		to->cgroup[0] = '\0';
 	if (strcmp(to->container, s->container) != 0)

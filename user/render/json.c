@@ -67,6 +67,9 @@ static void write_who(struct mt_json *j, const struct mt_snapshot *s)
 	mt_json_u64(j, "uptime_ns", s->uptime_ns);
 	mt_json_u64(j, "seq", s->seq);
 	mt_json_bool(j, "final", s->final);
+	mt_json_string(j, "event", s->event[0] ? s->event : NULL);
+	mt_json_string(j, "label", s->label[0] ? s->label : NULL);
+	mt_json_string(j, "host", s->host);
 	mt_json_i64(j, "pid", s->pid);
 	mt_json_u64(j, "start_time", s->start_time);
 	mt_json_string(j, "comm", s->comm);

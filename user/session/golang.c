@@ -118,12 +118,16 @@ static void probe_exit(struct mt_session *s, struct mt_tracee *t, int fd)
 {
 	const bool all = t->flags & MT_TARGET_FOLLOW;
 	uint32_t *id = all ? &t->go.file->probe : &t->go.probe;
-	const uint64_t offset = mt_go_exit_offset(t->go.file->image);
+	const struct mt_links_plan plan = {
+		.prog = MT_LINKS_GO_EXIT,
+		.n = 1,
+		.v = {{.offset = mt_go_exit_offset(t->go.file->image), .entry = true}},
+	};
 
-	if (*id || !offset)
+	if (*id || !plan.v[0].offset)
 		return;
 	*id = mt_files_new_id(s);
-	if (*id && mt_keeper_attach_go(&s->keeper, *id, all ? -1 : t->pid, fd, offset))
+	if (*id && mt_keeper_attach_plan(&s->keeper, *id, all ? -1 : t->pid, fd, &plan))
 		*id = 0;
 }
 

@@ -3,6 +3,8 @@
 #ifndef MT_SESSION_INTERNAL_H
 #define MT_SESSION_INTERNAL_H
 
+#include <sys/utsname.h>
+
 #include "session/keeper.h"
 #include "session/session.h"
 #include "sys/kernel.h"
@@ -36,10 +38,16 @@ uint64_t mt_map_memory(int fd);
 /* log2 of the slots in a chunk of counters, for so many targets. */
 uint32_t mt_chunk_shift(size_t targets);
 
+/* Which programs the probes run. */
+enum mt_links_prog {
+	MT_LINKS_ALLOC,   /* mt_alloc_enter and, at returns, mt_alloc_exit */
+	MT_LINKS_GO_EXIT, /* mt_go_exit: where a Go program ends */
+};
+
 /* What to attach; plain data, since it goes through a socket. */
 struct mt_links_plan {
 	char path[32]; /* /proc/self/fd/N in the keeper */
-	bool go_exit;  /* one probe, of where a Go program ends */
+	enum mt_links_prog prog;
 	size_t n;
 	struct {
 		uint64_t offset, cookie;
@@ -153,6 +161,7 @@ struct mt_tracee {
 
 struct mt_session {
 	struct mt_session_opts opts;
+	struct utsname host;
 	struct mt_kernel kernel;
 	struct mt_progs progs;
 	struct mt_keeper keeper;

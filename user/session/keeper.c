@@ -174,7 +174,8 @@ int mt_keeper_attach(struct mt_keeper *k, uint32_t file_id, pid_t pid, int fd,
 	return ask(k, rq, fd);
 }
 
-int mt_keeper_attach_go(struct mt_keeper *k, uint32_t file_id, pid_t pid, int fd, uint64_t offset)
+int mt_keeper_attach_plan(struct mt_keeper *k, uint32_t file_id, pid_t pid, int fd,
+			  const struct mt_links_plan *plan)
 {
 	_cleanup_free_ struct request *rq = calloc(1, sizeof(*rq));
 
@@ -182,10 +183,7 @@ int mt_keeper_attach_go(struct mt_keeper *k, uint32_t file_id, pid_t pid, int fd
 		return -ENOMEM;
 	rq->file_id = file_id;
 	rq->pid = pid;
-	rq->plan.go_exit = true;
-	rq->plan.n = 1;
-	rq->plan.v[0].offset = offset;
-	rq->plan.v[0].entry = true;
+	rq->plan = *plan;
 	return ask(k, rq, fd);
 }
 

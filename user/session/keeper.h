@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct mt_links_plan;
 struct mt_progs;
 struct mt_alloc_found;
 
@@ -28,8 +29,9 @@ int mt_keeper_start(struct mt_keeper *k, const struct mt_progs *p);
  */
 int mt_keeper_attach(struct mt_keeper *k, uint32_t file_id, pid_t pid, int fd,
 		     const struct mt_alloc_found *found);
-/* The same with one probe, at an offset in the file: where a Go program ends. */
-int mt_keeper_attach_go(struct mt_keeper *k, uint32_t file_id, pid_t pid, int fd, uint64_t offset);
+/* The same with any probes, as they stand in the plan. */
+int mt_keeper_attach_plan(struct mt_keeper *k, uint32_t file_id, pid_t pid, int fd,
+			  const struct mt_links_plan *plan);
 /* Takes them away again, some time soon. */
 void mt_keeper_detach(struct mt_keeper *k, uint32_t file_id);
 /* Ends the keeper and waits until the last probe is gone. */

@@ -40,13 +40,21 @@ static int keep(struct mt_links *l, struct bpf_link *link)
 	return 0;
 }
 
+static struct bpf_program *prog_of(const struct mt_progs *p, enum mt_links_prog prog, bool ret)
+{
+	switch (prog) {
+	case MT_LINKS_GO_EXIT:
+		return p->skel->progs.mt_go_exit;
+	default:
+		return ret ? p->skel->progs.mt_alloc_exit : p->skel->progs.mt_alloc_enter;
+	}
+}
+
 /* The probes of one side, entries or returns: one program serves them all. */
 static int attach_side(struct mt_links *l, const struct mt_progs *p, bool ret, pid_t pid,
 		       const struct mt_links_plan *plan)
 {
-	struct bpf_program *prog = plan->go_exit ? p->skel->progs.mt_go_exit
-				   : ret         ? p->skel->progs.mt_alloc_exit
-						 : p->skel->progs.mt_alloc_enter;
+	struct bpf_program *prog = prog_of(p, plan->prog, ret);
 	unsigned long offsets[MT_PROBES_MAX];
 	uint64_t cookies[MT_PROBES_MAX];
 	size_t n = 0;

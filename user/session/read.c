@@ -263,6 +263,7 @@ static void fill_identity(const struct mt_session *s, struct mt_tracee *t, struc
 	snap->uptime_ns = mt_clock_ns(CLOCK_MONOTONIC) - s->start_ns;
 	snap->seq = t->seq++;
 	snap->final = t->ended;
+	memcpy(snap->host, s->host.nodename, sizeof(snap->host));
 	snap->pid = t->pid;
 	snap->ppid = t->ppid;
 	snap->start_time = t->start_time;

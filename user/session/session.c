@@ -58,6 +58,7 @@ int mt_session_new(const struct mt_session_opts *opts, struct mt_session **ret)
 		s->opts.max_stop_ns = MT_CENSUS_MAX_STOP_NS;
 	s->timer_fd = -1;
 	s->blocks_fd = -1;
+	uname(&s->host);
 	s->start_ns = mt_clock_ns(CLOCK_MONOTONIC);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->cpus = libbpf_num_possible_cpus();

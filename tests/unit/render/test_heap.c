@@ -37,6 +37,7 @@ static void fill_demo(struct mt_snapshot *s)
 		.time_ns = UINT64_C(1767323045000000006),
 		.pid = 4242,
 		.start_time = 987654321,
+		.host = "node1",
 		.comm = "demo",
 		.exe = "/usr/bin/demo",
 		.runtime = "native",

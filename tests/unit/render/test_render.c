@@ -36,6 +36,7 @@ static void fill_demo(struct mt_snapshot *s)
 		.seq = 7,
 		.pid = 4242,
 		.start_time = 987654321,
+		.host = "node1",
 		.comm = "demo",
 		.exe = "/usr/bin/demo",
 		.cgroup = "/user.slice/demo.scope",
