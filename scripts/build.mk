@@ -12,12 +12,16 @@ comma := ,
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 OPT      ?= -O2 -g
 CFLAGS   += -std=gnu11 -fPIC -fvisibility=hidden $(OPT) $(WARN) $(SANFLAGS)
-CPPFLAGS += -D_GNU_SOURCE -DMT_VERSION='"$(VERSION)"' -Iuser -Iuser/include -Ibpf -I$(BUILD)
+CPPFLAGS += -D_GNU_SOURCE -DMT_VERSION='"$(VERSION)"' -DMT_PAGE_DIR='"$(PAGE_DIR)"' -Iuser -Iuser/include -Ibpf -I$(BUILD)
 LDFLAGS  += $(SANFLAGS)
 LDLIBS   += -lbpf -ldw -lelf -lZydis -lz -lpthread
 # Of the program; the public library goes without.
 TUI_LIBS := -lncursesw -ltinfo
 APP_LIBS := -ljansson
+
+# The page of memtrace report, which the assembler includes.
+PAGE_DIR := $(BUILD)/page
+PAGE     := $(PAGE_DIR)/tail.html
 
 BPF_SRC  := bpf/memtrace.bpf.c
 BPF_DEP  := $(wildcard bpf/*.h) vmlinux/vmlinux.h
@@ -72,6 +76,10 @@ $(BPF_OBJ): $(BPF_SRC) $(BPF_DEP)
 
 $(SKEL): $(BPF_OBJ)
 	$(BPFTOOL) gen skeleton $< name memtrace_bpf > $@.tmp && mv $@.tmp $@
+
+$(PAGE): scripts/report-page $(wildcard user/report/page/*)
+	scripts/report-page $(PAGE_DIR)
+$(BUILD)/user/report/page.o: $(PAGE)
 
 clean: ## remove build/
 	rm -rf $(BUILD)

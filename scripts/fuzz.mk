@@ -53,6 +53,7 @@ $(FUZZ_LIB): $(FUZZ_LIB_SRC:%.c=$(FUZZ_DIR)/%.o)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
+$(FUZZ_DIR)/user/report/page.o: $(PAGE)
 $(FUZZ_DIR)/user/%.o: user/%.c
 	@mkdir -p $(@D)
 	$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<

@@ -18,5 +18,6 @@ extern const struct mt_cmd mt_cmd_doctor;
 extern const struct mt_cmd mt_cmd_census;
 extern const struct mt_cmd mt_cmd_top;
 extern const struct mt_cmd mt_cmd_diff;
+extern const struct mt_cmd mt_cmd_report;
 
 #endif

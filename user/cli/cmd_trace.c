@@ -121,6 +121,7 @@ static void print_help(void)
 	       "       memtrace [OPTIONS] -a [INTERVAL [COUNT]]\n"
 	       "       memtrace [OPTIONS] -- COMMAND [ARG...]\n"
 	       "       memtrace diff OLD NEW | -p PID[,PID...] EVENT\n"
+	       "       memtrace report FILE... -o report.html\n"
 	       "       memtrace top [-a | -p PID[,PID...]]\n"
 	       "       memtrace census -p PID[,PID...]\n"
 	       "       memtrace doctor [-p PID]\n"
@@ -138,7 +139,7 @@ static void print_help(void)
 /* INTERVAL and COUNT, as vmstat has them. 0 or -EINVAL, printed. */
 static int parse_operands(struct config *cfg, int n, char **v)
 {
-	static const char *const commands[] = {"census", "diff", "doctor", "top", NULL};
+	static const char *const commands[] = {"census", "diff", "doctor", "report", "top", NULL};
 	char q[64], *end;
 
 	if (n > 2) {

@@ -5,8 +5,8 @@
 
 #include "cli/cli.h"
 
-static const struct mt_cmd *const commands[] = {&mt_cmd_diff, &mt_cmd_top, &mt_cmd_census,
-						&mt_cmd_doctor, NULL};
+static const struct mt_cmd *const commands[] = {&mt_cmd_diff,   &mt_cmd_report, &mt_cmd_top,
+						&mt_cmd_census, &mt_cmd_doctor, NULL};
 
 /* A missing standard stream must not become one of our own fds. */
 static int open_standard_streams(void)
