@@ -109,6 +109,9 @@ static void fill_hostile(struct mt_snapshot *s)
 	memset(s->cgroup, '\xfe', sizeof(s->cgroup) - 1);
 	strcpy(s->container, "a\",pid=\"1\"} 5\nb\\");
 	strcpy(s->allocator, "glibc \033[31m");
+	strcpy(s->label, "</script>\n\033[2J");
+	strcpy(s->event, "SIG\"\xff");
+	strcpy(s->host, "no\nde");
 	s->vm_source = MT_VM_NONE;
 	s->since = MT_SINCE_CENSUS;
 	memset(&s->vm, 0, sizeof(s->vm));
