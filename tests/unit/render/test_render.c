@@ -219,12 +219,12 @@ static json_t *parse(const struct mt_snapshot *s, const char *format, size_t fla
 
 static void json_keys(json_t *root)
 {
-	static const char *const keys[] = {"schema",    "time",       "uptime_ns", "seq",  "final",
-					   "pid",       "start_time", "comm",      "exe",  "cgroup",
-					   "container", "runtime",    "allocator", "mode", "since",
-					   "memstats",  "large",      "live",      "vm",   "heap",
-					   "net",       "sizes",      "loss",      "gc",   "tracer",
-					   "runtimes",  "native"};
+	static const char *const keys[] = {
+		"schema",     "time",     "uptime_ns", "seq",      "final",     "pid",
+		"start_time", "comm",     "exe",       "cgroup",   "container", "runtime",
+		"allocator",  "mode",     "since",     "memstats", "large",     "live",
+		"vm",         "heap",     "net",       "sizes",    "loss",      "gc",
+		"tracer",     "runtimes", "native",    "event",    "label",     "host"};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (!at(root, keys[i]))
