@@ -33,6 +33,7 @@ enum column_type {
 };
 struct column {
 	const char *group, *name, *help; /* help may be NULL */
+	const char *go_help;             /* of a Go program, where that is another; or NULL */
 	enum mt_field_unit unit;
 	enum column_type type;
 	bool native;   /* of C memory: 0 where the snapshot has none */

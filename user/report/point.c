@@ -117,6 +117,7 @@ static void add_fields(bool native)
 			.group = native ? "C memory" : "MemStats",
 			.name = f->name,
 			.help = f->help,
+			.go_help = native ? NULL : f->go_help,
 			.unit = f->unit,
 			.type = type_of(f),
 			.native = native,

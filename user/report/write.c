@@ -307,6 +307,8 @@ static void write_columns(struct mt_json *j)
 		mt_json_string(j, "group", c[i].group);
 		mt_json_string(j, "name", c[i].name);
 		mt_json_string(j, "help", c[i].help);
+		if (c[i].go_help)
+			mt_json_string(j, "go", c[i].go_help);
 		mt_json_string(j, "unit",
 			       c[i].type == COLUMN_BOOL ? "bool" : unit_names[c[i].unit]);
 		mt_json_object_end(j);

@@ -40,28 +40,43 @@ function zoom(factor) {
   else showSpan(mid - half, mid + half);
 }
 
-/* Drawn behind the lines: marks, each with its number, and as much text as there is room for. */
+/* Marks stand behind the lines of every chart. */
 function drawMarks(ctx, area, graph) {
-  let free = -Infinity;
   ctx.save();
-  ctx.font = "11px system-ui, sans-serif";
-  ctx.strokeStyle = ctx.fillStyle = color("mark");
+  ctx.strokeStyle = color("mark");
   ctx.setLineDash([3, 3]);
   for (const m of state.marks) {
     const x = Math.round(graph.toDomXCoord(m.time / 1000)) + 0.5;
-    if (x < area.x || x > area.x + area.w + 1) continue;
     ctx.beginPath();
-    ctx.moveTo(x, area.y + 2);
+    ctx.moveTo(x, area.y);
     ctx.lineTo(x, area.y + area.h);
     ctx.stroke();
-    const text = String(m.number) + " " + (m.title.length > 24 ? m.title.slice(0, 23) + "…" : m.title);
-    const wide = ctx.measureText(text).width;
-    const left = x + 3 + wide > area.x + area.w ? x - 3 - wide : x + 3;
-    if (left <= free) continue;
-    ctx.fillText(text, left, area.y + 11);
-    free = left + wide + 8;
   }
   ctx.restore();
+}
+
+/* Above the first chart, what they say, or as much as there is room for; the list has all. */
+function placeMarks() {
+  const {graph, strip} = charts.find((c) => c.id === "memory");
+  const area = graph.getArea();
+  const ctx = $("heat-colors").getContext("2d");
+  const out = [];
+  let free = -Infinity;
+  ctx.font = "11px system-ui, sans-serif";
+  for (const m of state.marks) {
+    const x = graph.toDomXCoord(m.time / 1000);
+    if (x < area.x - 1 || x > area.x + area.w + 1) continue;
+    const text = `${m.number} ${m.title.length > 28 ? m.title.slice(0, 27) + "…" : m.title}`;
+    const wide = Math.ceil(ctx.measureText(text).width) + 9;
+    const back = x + wide > area.x + area.w + 2;
+    const left = back ? x - wide : x;
+    if (left < free) continue;
+    const e = el("span", {class: back ? "back" : ""}, text);
+    e.style.left = `${left}px`;
+    out.push(e);
+    free = left + wide + 4;
+  }
+  strip.replaceChildren(...out);
 }
 
 /* A stem from the axis to each point. */
@@ -90,9 +105,9 @@ function readout(chart, row) {
     return;
   }
   const parts = [el("span", {}, moment(chart.rows[row][0] * 1000))];
-  chart.lines.forEach((line, k) => {
+  [...chart.lines.keys()].reverse().forEach((k) => {
     const v = chart.rows[row][k + 1];
-    if (v !== null && chart.shown[k]) parts.push(` · ${line.name} `, el("b", {}, chart.format(v)));
+    if (v !== null && chart.shown[k]) parts.push(` · ${chart.lines[k].name} `, el("b", {}, chart.format(v)));
   });
   out.replaceChildren(...parts);
 }
@@ -130,17 +145,18 @@ function makeChart(id, lines, rows, how) {
   const hidden = (old >= 0 && charts[old].hidden) || new Set(); /* what the user switched off */
   if (old >= 0) charts.splice(old, 1)[0].graph.destroy();
   const plot = el("div", {class: "plot"});
-  box.replaceChildren(plot, el("div", {class: "cursor a"}), el("div", {class: "cursor b"}));
+  const strip = el("div", {class: "strip", "aria-hidden": "true"});
+  box.replaceChildren(plot, strip, el("div", {class: "cursor a"}), el("div", {class: "cursor b"}));
   box.tabIndex = 0;
   box.setAttribute("role", "img");
   box.setAttribute("aria-label", how.summary);
   box.onkeydown = onKey;
   $(id + "-summary").textContent = how.summary;
-  const chart = {id, lines, rows, format: how.format, hidden, shown: lines.map((l) => !hidden.has(l.name))};
+  const chart = {id, strip, lines, rows, format: how.format, hidden, shown: lines.map((l) => !hidden.has(l.name))};
   chart.graph = new Dygraph(plot, rows.length ? rows : [[state.process.time[0] / 1000, ...lines.map(() => null)]], {
     labels: ["Time", ...lines.map((l) => l.name)],
     series: Object.fromEntries(lines.map((l) => [l.name, {
-      color: color(l.color), strokePattern: l.dash ? [7, 4] : null,
+      color: color(l.color), strokePattern: l.dash ? [7, 4] : null, strokeWidth: l.width || 1.6,
       ...(how.stems ? {plotter: plotStems} : {})}])),
     axes: {
       x: {
@@ -149,8 +165,9 @@ function makeChart(id, lines, rows, how) {
       y: {
         axisLabelFormatter: (v) => how.axis(v), axisLabelWidth: AXIS_WIDTH, gridLineColor: color("grid"),
         axisLineColor: color("line"), pixelsPerLabel: 34}},
+    title: " ", titleHeight: id === "memory" ? 34 : 18, /* room for marks' texts, and A and B */
     labelsUTC: true, labelsKMG2: !!how.binary, includeZero: true, legend: "never", stepPlot: !!how.step,
-    strokeWidth: 1.6, highlightCircleSize: how.stems ? 4 : 3, yRangePad: 8, visibility: chart.shown.slice(),
+    highlightCircleSize: how.stems ? 4 : 3,  visibility: chart.shown.slice(),
     dateWindow: window_(), rightGap: 8,
     highlightCallback: (_e, _x, _p, row) => readout(chart, row),
     unhighlightCallback: () => readout(chart, null),
@@ -184,11 +201,12 @@ function makeLegend(chart) {
       placeCursors();
     });
     return el("label", {title: l.help}, box, swatch, l.name);
-  }));
+  }).reverse());
 }
 
 /* The lines of A and B, in every chart. */
 function placeCursors() {
+  placeMarks();
   for (const c of charts) {
     const area = c.graph.getArea();
     for (const [name, i] of [["a", state.a], ["b", state.b]]) {
@@ -214,14 +232,15 @@ function summarize(name, times, values, format) {
     `at most ${format(values[most])} at ${moment(times[most])}`;
 }
 
+/* The last one is drawn above the others, and named first. */
 function memoryLines(p) {
   const lines = [
-    {name: "Alloc", group: "MemStats", color: "alloc", help: "bytes in live blocks"},
-    {name: "HeapInuse", group: "MemStats", color: "inuse", help: "the heap's pages in use"},
+    {name: "Sys", group: "MemStats", color: "sys", dash: true, help: "address space from the system"},
     {name: "resident", group: "Address space", key: "rss", color: "resident", help: "what the process has in memory (vm.rss)"},
-    {name: "Sys", group: "MemStats", color: "sys", dash: true, help: "address space from the system"}];
+    {name: "HeapInuse", group: "MemStats", color: "inuse", width: 3.4, help: "the heap's pages in use"},
+    {name: "Alloc", group: "MemStats", color: "alloc", help: "bytes in live blocks"}];
   if (p.metas.some((m) => m.native))
-    lines.push({name: "C Alloc", group: "C memory", key: "Alloc", color: "native", help: "live blocks of C code"});
+    lines.splice(2, 0, {name: "C Alloc", group: "C memory", key: "Alloc", color: "native", help: "live blocks of C code"});
   return lines;
 }
 
@@ -235,14 +254,14 @@ function drawMemory() {
     rows.push([t / 1000, ...values.map((v) => v[i])]);
   });
   makeLegend(makeChart("memory", lines, rows, {
-    format: bytes, axis: bytes, binary: true,
-    summary: lines.map((l, k) => summarize(l.name, p.time, values[k], bytes)).join("; ") + "."}));
+    format: bytes, axis: round, binary: true,
+    summary: lines.map((l, k) => summarize(l.name, p.time, values[k], bytes)).reverse().join("; ") + "."}));
 }
 
 function drawRates(id, keys, names, format, axis, binary) {
   const p = state.process;
   const rows = rates(p, keys);
-  const lines = names.map((name, k) => ({name, color: k ? "resident" : "alloc", dash: !!k, help: `${name} per second`}));
+  const lines = names.map((name, k) => ({name, color: k ? "alloc" : "resident", help: `${name} per second`}));
   const per = (v) => `${format(v)}/s`;
   const parts = names.map((name, k) => {
     const most = rows.reduce((m, r) => (r[k + 1] !== null && r[k + 1] > m[1] ? [r[0], r[k + 1]] : m), [0, -1]);
@@ -272,6 +291,6 @@ function drawPauses() {
     : "No pause in this time.";
   const left = p.all_pauses - p.pauses.length;
   makeChart("gc", [{name: "pause", color: "alloc"}], p.pauses.map((q) => [q[0] / 1000, q[1]]), {
-    format: duration, axis: duration, stems: true,
+    format: duration, axis: roundDuration, stems: true,
     summary: text + (left ? ` ${count(left)} shorter ones beside them are not drawn.` : "")});
 }

@@ -72,7 +72,7 @@ function rates(p, keys) {
       add(from, none);
       continue;
     }
-    if (begin - from >= 1)
+    if (begin - from > 5) /* times are rounded */
       add(from, keys.map((k) => Math.max(0,
         (p.sum[k][i] - p.difference[k][i] - p.sum[k][i - 1]) / (begin - from) * 1e6)));
     add(Math.max(begin, from), keys.map((k) => p.difference[k][i] / p.dt[i] * 1e6));
@@ -94,12 +94,21 @@ function bytes(v) {
   return (v < 0 ? "−" : "") + (u ? n.toFixed(1) : Math.round(n)) + " " + UNITS[u];
 }
 
+/* On an axis: 16 MiB. */
+function round(v) {
+  return bytes(v).replace(".0 ", " ");
+}
+
 function count(v) {
   if (v === null || v === undefined) return "–";
   const n = Math.abs(v);
   const digits = Number.isInteger(n) ? 0 : n < 10 ? 2 : n < 100 ? 1 : 0;
   return (v < 0 ? "−" : "") + n.toLocaleString("en-US", {
     minimumFractionDigits: digits, maximumFractionDigits: digits});
+}
+
+function roundDuration(ns) {
+  return ns ? duration(ns).replace(/\.?0+ /, " ") : "0";
 }
 
 /* Large counts on an axis: 1.5M. */
@@ -113,7 +122,7 @@ function short(v) {
 function duration(ns) {
   for (const [unit, size] of [["s", 1e9], ["ms", 1e6], ["µs", 1e3]])
     if (Math.abs(ns) >= size) return (ns / size).toFixed(ns / size < 10 ? 2 : 1) + " " + unit;
-  return ns + " ns";
+  return Math.round(ns) + " ns";
 }
 
 function pad(n, digits) {

@@ -2,11 +2,10 @@
 /* Live bytes by size class over time: a row for each class, large ones above. */
 "use strict";
 
-const ROW = 14; /* pixels */
 /* Dark to light, of even steps in lightness, and told apart by the colour-blind. */
 const COLORS = [[11, 14, 30], [38, 36, 82], [57, 76, 141], [52, 122, 162], [59, 169, 171], [120, 209, 174],
   [190, 235, 200], [243, 252, 240]];
-const heat = {row: 0};
+const heat = {row: 0, rows: [], high: 14}; /* high: pixels of a row */
 
 /* 0 to 1 as [r, g, b]; on a light page the most is dark, on a dark one light. */
 function shade(f) {
@@ -52,10 +51,11 @@ function drawHeat() {
   if (!rows.length) return;
   heat.rows = rows;
   heat.area = area;
+  heat.high = rows.length > 45 ? 10 : 14;
   heat.most = rows.reduce((m, c) => c.bytes.reduce((k, b) => Math.max(k, b), m), 0);
   canvas.width = full * scale;
-  canvas.height = (rows.length * ROW + 4) * scale;
-  canvas.style.height = `${rows.length * ROW + 4}px`;
+  canvas.height = (rows.length * heat.high + 4) * scale;
+  canvas.style.height = `${rows.length * heat.high + 4}px`;
   const ctx = canvas.getContext("2d");
   const image = ctx.createImageData(Math.max(1, Math.round(area.w * scale)), rows.length);
   rows.forEach((c, y) => {
@@ -69,8 +69,8 @@ function drawHeat() {
   ctx.scale(scale, scale);
   ctx.imageSmoothingEnabled = false;
   ctx.fillStyle = color("shade");
-  ctx.fillRect(area.x, 2, area.w, rows.length * ROW);
-  ctx.drawImage(buffer, area.x, 2, area.w, rows.length * ROW);
+  ctx.fillRect(area.x, 2, area.w, rows.length * heat.high);
+  ctx.drawImage(buffer, area.x, 2, area.w, rows.length * heat.high);
   drawHeatAxis(ctx, rows, area, from, to);
   drawScale();
   $("heat-most").textContent = bytes(heat.most);
@@ -84,23 +84,23 @@ function drawHeat() {
 
 function drawHeatAxis(ctx, rows, area, from, to) {
   const p = state.process;
-  ctx.font = "11px system-ui, sans-serif";
   ctx.textAlign = "right";
   ctx.textBaseline = "middle";
   ctx.fillStyle = color("quiet");
+  ctx.font = `${heat.high - 3}px system-ui, sans-serif`;
   rows.forEach((c, y) => {
-    ctx.fillText(className(c.class), area.x - 8, 2 + (y + 0.5) * ROW);
+    ctx.fillText(className(c.class), area.x - 8, 2 + (y + 0.5) * heat.high);
   });
   for (const [name, i] of [["a", state.a], ["b", state.b]]) {
     const x = area.x + (p.time[i] - from) / (to - from) * area.w;
     if (x < area.x - 1 || x > area.x + area.w + 1) continue;
     ctx.fillStyle = color(name);
-    ctx.fillRect(x - 1, 2, 2, rows.length * ROW);
+    ctx.fillRect(x - 1, 2, 2, rows.length * heat.high);
   }
   if (document.activeElement === $("heat")) {
     ctx.strokeStyle = color("focus");
     ctx.lineWidth = 1.5;
-    ctx.strokeRect(area.x, 2 + heat.row * ROW, area.w, ROW);
+    ctx.strokeRect(area.x, 2 + heat.row * heat.high, area.w, heat.high);
   }
 }
 
@@ -116,7 +116,8 @@ function drawScale() {
 
 function className(i) {
   const label = data.classes[i];
-  return /^\d+$/.test(label) ? (+label < 1024 ? `${label} B` : bytes(+label).replace(".0 ", " ")) : label;
+  if (!/^\d+$/.test(label)) return label;
+  return +label % 1024 || !+label ? `${count(+label)} B` : round(+label);
 }
 
 function heatReadout(row, i) {
@@ -129,7 +130,7 @@ function heatReadout(row, i) {
 function heatAt(event) {
   const [from, to] = shownSpan();
   const x = (event.offsetX - heat.area.x) / heat.area.w;
-  const row = Math.floor((event.offsetY - 2) / ROW);
+  const row = Math.floor((event.offsetY - 2) / heat.high);
   if (!heat.rows || x < 0 || x > 1 || row < 0 || row >= heat.rows.length) return null;
   return {row, time: from + x * (to - from)};
 }

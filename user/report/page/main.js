@@ -52,8 +52,8 @@ function speak() {
 function drawCharts() {
   drawMemory();
   drawPauses();
-  drawRates("bytes", ["alloc", "free"], ["allocated", "freed"], bytes, bytes, true);
-  drawRates("blocks", ["mallocs", "frees"], ["allocated", "freed"], count, short, false);
+  drawRates("bytes", ["free", "alloc"], ["freed", "allocated"], bytes, round, true);
+  drawRates("blocks", ["frees", "mallocs"], ["freed", "allocated"], count, short, false);
 }
 
 function choose(i) {

@@ -22,7 +22,8 @@ function percent(a, b) {
   if (!a) return "new";
   const p = (b - a) / Math.abs(a) * 100;
   const n = Math.abs(p);
-  return (p < 0 ? "−" : "+") + (n >= 1e6 ? n.toExponential(1) : n.toFixed(n < 10 ? 2 : n < 100 ? 1 : 0)) + " %";
+  if (n >= 1000 && b / a > 0) return "×" + count(Math.round(b / a));
+  return (p < 0 ? "−" : "+") + n.toFixed(n < 10 ? 2 : n < 100 ? 1 : 0) + " %";
 }
 
 function fieldRow(c, a, b, exact) {
@@ -33,7 +34,7 @@ function fieldRow(c, a, b, exact) {
     cell("a", value(a, c.unit, exact), a), cell("b", value(b, c.unit, exact), b),
     cell("d" + (numeric && a === b ? " none" : ""), numeric ? difference(b - a, c.unit, exact) : "", numeric ? b - a : null),
     cell("p", numeric && c.unit !== "time" ? percent(a, b) : ""),
-    el("td", {class: "help"}, c.help || ""));
+    el("td", {class: "help"}, (state.process.metas.some((m) => m.gc) && c.go) || c.help || ""));
 }
 
 /* Groups that say nothing of this process. */
@@ -96,7 +97,8 @@ function drawProcessList() {
   const many = data.processes.length > 1;
   $("processes").hidden = !many && !data.others.processes;
   $("process").replaceChildren(...data.processes.map((p, i) => el("option", {value: i}, processName(p) + (p.host ? ` on ${p.host}` : ""))));
-  $("process").parentElement.style.visibility = many ? "" : "hidden";
+  $("pick").hidden = !many;
+  $("pick").parentElement.classList.toggle("single", !many);
   const head = ["Process", "Host", "Container", "Peak Alloc", "Snapshots", "Lost"];
   const num = new Set([3, 4, 5]);
   $("process-list").replaceChildren(el("table", {},
