@@ -12,7 +12,7 @@
 #include "model/total.h"
 #include "report/report.h"
 
-#define POINTS_MAX    4096  /* of one process, then thinned to half */
+#define POINTS_MAX    4096  /* of one process, then thinned to three quarters */
 #define ALL_POINTS    32768 /* of all together, then the largest is thinned */
 #define PROCESSES_MAX 128   /* kept; the others are summed up */
 #define SEEN_MAX      65536 /* processes told apart, kept or not */
@@ -163,7 +163,7 @@ void mt_report_process_free(struct process **p);
 /* Takes *pt in any case. 0 or -ENOMEM. */
 int mt_report_process_add(struct process *p, const struct mt_snapshot *s, struct point **pt);
 
-/* thin.c: at most so many points, more only where that many are pinned or peaks. */
+/* thin.c: at most so many points, or where no more can go those of one stride and the pinned. */
 void mt_report_thin(struct process *p, size_t most);
 void mt_report_pause_add(struct process *p, uint64_t end_ns, uint64_t ns);
 

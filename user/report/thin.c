@@ -57,6 +57,8 @@ static void thin_once(struct process *p)
 
 void mt_report_thin(struct process *p, size_t most)
 {
+	/* those that came since the last time have not been thinned yet */
+	thin_once(p);
 	while (p->n_points > most && p->stride <= p->snapshots) {
 		p->stride *= 2;
 		thin_once(p);
