@@ -91,6 +91,9 @@ static void difference(const struct seen *e, const struct mt_snapshot *s, struct
 	if (!e->time_ns || s->seq <= e->seq || s->uptime_ns < e->uptime_ns ||
 	    s->time_ns < e->time_ns) {
 		pt->flags |= POINT_TRACE;
+		/* one that began meanwhile: a total has what it did, when is not known */
+		if (!e->time_ns && !s->seq && s->since == MT_SINCE_START)
+			pt->d = now;
 		return;
 	}
 	if (now.v[RATE_ALLOC] < e->last.v[RATE_ALLOC] ||
