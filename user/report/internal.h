@@ -80,6 +80,8 @@ struct point {
 };
 
 enum mark_kind { MARK_EVENT, MARK_LABEL, MARK_EXEC, MARK_NAME, MARK_TRACE, MARK_RESTART, MARK_END };
+struct seen;
+
 struct mark {
 	uint64_t time_ns;
 	enum mark_kind kind;
@@ -91,6 +93,7 @@ struct pause {
 };
 
 struct process {
+	struct seen *seen; /* borrowed; NULL: a total of the page's own */
 	/* who */
 	char host[65];
 	pid_t pid;

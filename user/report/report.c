@@ -162,9 +162,7 @@ static int make_room(struct mt_report *r, uint64_t alloc, bool is_total, bool *m
 			least = i;
 	if (least == r->n_processes || (!is_total && alloc / 2 <= r->processes[least]->peak))
 		return 0;
-	for (size_t i = 0; i < SEEN_MAX; i++)
-		if (r->seen[i].p == r->processes[least])
-			r->seen[i].p = NULL;
+	r->processes[least]->seen->p = NULL;
 	r->n_points -= r->processes[least]->n_points;
 	mt_report_process_free(&r->processes[least]);
 	r->processes[least] = r->processes[--r->n_processes];
@@ -192,6 +190,7 @@ static int place(struct mt_report *r, struct seen *e, const struct mt_snapshot *
 	p->start_time = s->start_time;
 	p->late = e->time_ns != 0;
 	r->processes[r->n_processes++] = p;
+	p->seen = e;
 	e->p = p;
 	return 0;
 }

@@ -150,7 +150,7 @@ function makeChart(id, lines, rows, how) {
   box.tabIndex = 0;
   box.setAttribute("role", "img");
   box.setAttribute("aria-label", how.summary);
-  box.onkeydown = onKey;
+  box.onkeydown = (e) => void onKey(e); /* false would swallow the key */
   $(id + "-summary").textContent = how.summary;
   const chart = {id, strip, lines, rows, format: how.format, hidden, shown: lines.map((l) => !hidden.has(l.name))};
   chart.graph = new Dygraph(plot, rows.length ? rows : [[state.process.time[0] / 1000, ...lines.map(() => null)]], {
