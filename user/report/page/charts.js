@@ -135,6 +135,26 @@ function onKey(event) {
   return true;
 }
 
+/* What depends on the light. */
+function colorsOf(lines, how) {
+  return {
+    series: Object.fromEntries(lines.map((l) => [l.name, {
+      color: color(l.color), strokePattern: l.dash ? [7, 4] : null, strokeWidth: l.width || 1.6,
+      ...(how.stems ? {plotter: plotStems} : {})}])),
+    gridLineColor: color("grid"), axisLineColor: color("line")};
+}
+
+/* The same charts in the size and the light of now. New ones would not be printed. */
+function refreshCharts() {
+  syncing = true;
+  for (const c of charts) {
+    c.graph.resize();
+    c.graph.updateOptions(colorsOf(c.lines, c.how));
+    if ($(c.id + "-legend")) makeLegend(c);
+  }
+  syncing = false;
+}
+
 /*
  * A chart in the element of that id. lines: [{name, color, dash}]; rows: as dygraphs
  * takes them, times in milliseconds; format and axis: how a value is written.
@@ -152,19 +172,15 @@ function makeChart(id, lines, rows, how) {
   box.setAttribute("aria-label", how.summary);
   box.onkeydown = (e) => void onKey(e); /* false would swallow the key */
   $(id + "-summary").textContent = how.summary;
-  const chart = {id, strip, lines, rows, format: how.format, hidden, shown: lines.map((l) => !hidden.has(l.name))};
+  const chart = {id, strip, lines, rows, how, format: how.format, hidden, shown: lines.map((l) => !hidden.has(l.name))};
   chart.graph = new Dygraph(plot, rows.length ? rows : [[state.process.time[0] / 1000, ...lines.map(() => null)]], {
     labels: ["Time", ...lines.map((l) => l.name)],
-    series: Object.fromEntries(lines.map((l) => [l.name, {
-      color: color(l.color), strokePattern: l.dash ? [7, 4] : null, strokeWidth: l.width || 1.6,
-      ...(how.stems ? {plotter: plotStems} : {})}])),
+    ...colorsOf(lines, how),
     axes: {
       x: {
         axisLabelFormatter: Dygraph.dateAxisLabelFormatter, ticker: Dygraph.dateTicker,
-        valueParser: Number, drawGrid: false, axisLabelWidth: 80, axisLineColor: color("line")},
-      y: {
-        axisLabelFormatter: (v) => how.axis(v), axisLabelWidth: AXIS_WIDTH, gridLineColor: color("grid"),
-        axisLineColor: color("line"), pixelsPerLabel: 34}},
+        valueParser: Number, drawGrid: false, axisLabelWidth: 80},
+      y: {axisLabelFormatter: (v) => how.axis(v), axisLabelWidth: AXIS_WIDTH, pixelsPerLabel: 34}},
     title: " ", titleHeight: id === "memory" ? 34 : 18, /* room for marks' texts, and A and B */
     labelsUTC: true, labelsKMG2: !!how.binary, includeZero: true, legend: "never", stepPlot: !!how.step,
     highlightCircleSize: how.stems ? 4 : 3,  visibility: chart.shown.slice(),
@@ -263,7 +279,8 @@ function drawRates(id, keys, names, format, axis, binary) {
   const rows = rates(p, keys);
   const lines = names.map((name, k) => ({name, color: k ? "alloc" : "resident", help: `${name} per second`}));
   const per = (v) => `${format(v)}/s`;
-  const parts = names.map((name, k) => {
+  const parts = [...names.keys()].reverse().map((k) => {
+    const name = names[k];
     const most = rows.reduce((m, r) => (r[k + 1] !== null && r[k + 1] > m[1] ? [r[0], r[k + 1]] : m), [0, -1]);
     return most[1] < 0 ? `${name}: nothing known` : `${name} at most ${per(most[1])} from ${moment(most[0])}`;
   });

@@ -71,22 +71,16 @@ function choose(i) {
   drawMoments();
 }
 
-function redraw() {
-  drawCharts();
+function refresh() {
+  refreshCharts();
   drawMoments();
-}
-
-function resize() {
-  for (const c of charts) c.graph.resize();
-  placeCursors();
-  drawHeat();
 }
 
 /* Paper is white, and narrower than a screen. */
 function paper(on) {
   document.documentElement.classList.toggle("paper", on);
   document.body.style.width = on ? "690px" : "";
-  redraw();
+  refresh();
 }
 
 function start() {
@@ -105,8 +99,8 @@ function start() {
     if (to > from) showSpan(from, to);
   });
   for (const id of ["only-changed", "exact"]) $(id).addEventListener("change", drawFields);
-  dark.addEventListener("change", redraw);
-  window.addEventListener("resize", resize);
+  dark.addEventListener("change", refresh);
+  window.addEventListener("resize", refresh);
   window.addEventListener("beforeprint", () => paper(true));
   window.addEventListener("afterprint", () => paper(false));
   const names = data.processes.slice(0, 3).map(processName).join(", ");

@@ -27,12 +27,12 @@ function percent(a, b) {
 }
 
 function fieldRow(c, a, b, exact) {
-  const numeric = c.unit !== "bool";
+  const numeric = c.unit !== "bool" && (c.unit !== "time" || (a && b)); /* 0: it never was */
   const cell = (cls, text, raw) => el("td", {class: "num " + cls, "data-value": raw}, text);
   return el("tr", {"data-group": c.group, "data-field": c.name},
     el("th", {scope: "row"}, c.name),
     cell("a", value(a, c.unit, exact), a), cell("b", value(b, c.unit, exact), b),
-    cell("d" + (numeric && a === b ? " none" : ""), numeric ? difference(b - a, c.unit, exact) : "", numeric ? b - a : null),
+    cell("d" + (a === b ? " none" : ""), numeric ? difference(b - a, c.unit, exact) : "", numeric ? b - a : null),
     cell("p", numeric && c.unit !== "time" ? percent(a, b) : ""),
     el("td", {class: "help"}, (state.process.metas.some((m) => m.gc) && c.go) || c.help || ""));
 }
