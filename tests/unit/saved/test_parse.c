@@ -355,22 +355,20 @@ static void damaged(void **state)
 	refused(line, "\"comm\":", "\"pid\":1,\"comm\":", "a key is there twice");
 	refused(line, "\"since\":\"start\"", "\"since\":\"ever\"", "\"since\" has a value");
 	refused(line, "\"time\":\"20", "\"time\":\"x20", "\"time\" is no time");
-	refused(line,
-		"\"Objects\":", "\"Objects\":9223372036854775808,\"x\":", "\"net.Objects\" is no");
-		"\"net\":{\"Objects\":", "\"net\":{\"Objects\":9223372036854775808,\"x\":",
+	refused(c, "\"net\":{\"Objects\":", "\"net\":{\"Objects\":9223372036854775808,\"x\":",
 		"\"net.Objects\" is no");
-		refused(c, "\"Size\":131072,", "\"Size\":131071,", "is that of no class");
-		refused(cgo, "\"arenas\":[", "\"arenas\":[{\"address\":\"12\"}", "is no address");
-		refused(cgo, "\"baseline\":\"census\"", "\"baseline\":\"x\"",
-			"\"heap.baseline\" has a value");
-		refused_len("", 0, -ENODATA, "it ends in the middle");
-		refused_len("\"memtrace/1\"", 12, -EINVAL, "no snapshot, which is an object");
-		refused_len("[]", 2, -EINVAL, "makes lines of an array");
-		refused_len("{}x", 3, -EINVAL, "no JSON from column 3 on");
-		refused_len("{\"a\":18446744073709551615}x", 27, -EINVAL,
-			    "no JSON from column 27 on");
-		refused_len("{\"schema\":\"memtrace/1\0\"}", 24, -EINVAL, "no JSON from column");
-		refused_len("{\"a\":\"\xff\"}", 9, -EINVAL, "no JSON from column");
+	refused(c, "\"net\":{\"Objects\":", "\"net\":{\"o\":", "\"net.Objects\" is missing");
+	refused(c, "\"Size\":131072,", "\"Size\":131071,", "is that of no class");
+	refused(cgo, "\"arenas\":[", "\"arenas\":[{\"address\":\"12\"}", "is no address");
+	refused(cgo, "\"baseline\":\"census\"", "\"baseline\":\"x\"",
+		"\"heap.baseline\" has a value");
+	refused_len("", 0, -ENODATA, "it ends in the middle");
+	refused_len("\"memtrace/1\"", 12, -EINVAL, "no snapshot, which is an object");
+	refused_len("[]", 2, -EINVAL, "makes lines of an array");
+	refused_len("{}x", 3, -EINVAL, "no JSON from column 3 on");
+	refused_len("{\"a\":18446744073709551615}x", 27, -EINVAL, "no JSON from column 27 on");
+	refused_len("{\"schema\":\"memtrace/1\0\"}", 24, -EINVAL, "no JSON from column");
+	refused_len("{\"a\":\"\xff\"}", 9, -EINVAL, "no JSON from column");
 }
 
 static void foreign(void **state)
