@@ -259,12 +259,12 @@ static int build(struct mt_saved_in *in, const json_t *root, struct mt_snapshot 
  * True if more of it could have made it JSON: a string has no end, or jansson came
  * to the end of the text in the midst of something.
  */
-static bool is_cut(const json_error_t *e, size_t len, bool open)
+static bool is_cut(const json_error_t *e, const char *text, size_t len, bool open)
 {
 	const enum json_error_code code = json_error_code(e);
 
 	return open || code == json_error_premature_end_of_input ||
-	       (code == json_error_invalid_syntax && e->position >= 0 &&
+	       (code == json_error_invalid_syntax && len && *text == '{' && e->position >= 0 &&
 		(size_t)e->position >= len);
 }
 
@@ -285,7 +285,8 @@ static int explain(const char *text, size_t len, const json_error_t *e, char *wh
 		return -EINVAL;
 	}
 	mt_saved_rewrite(text, len, stop, &again, &at, &open);
-	snprintf(why, size, "no JSON from column %zu on%s", at + 1, mt_saved_guess(text, len));
+	/* jansson has read what it does not understand. */
+	snprintf(why, size, "no JSON at column %zu%s", at ? at : 1, mt_saved_guess(text, len));
 	return -EINVAL;
 }
 
@@ -308,7 +309,7 @@ int mt_saved_parse(const char *text, size_t len, struct mt_snapshot **ret, char 
 		return r;
 	root = json_loadb(w.buf ? w.buf : "", w.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
 			  &error);
-	if (!root && is_cut(&error, w.len, open)) {
+	if (!root && is_cut(&error, w.buf, w.len, open)) {
 		snprintf(why, why_size, "it ends in the middle, at column %zu%s", len,
 			 mt_saved_guess(text, len));
 		return -ENODATA;

@@ -363,12 +363,12 @@ static void damaged(void **state)
 	refused(cgo, "\"baseline\":\"census\"", "\"baseline\":\"x\"",
 		"\"heap.baseline\" has a value");
 	refused_len("", 0, -ENODATA, "it ends in the middle");
-	refused_len("\"memtrace/1\"", 12, -EINVAL, "no snapshot, which is an object");
+	refused_len("\"memtrace/1\"", 12, -EINVAL, "no JSON at column 12");
 	refused_len("[]", 2, -EINVAL, "makes lines of an array");
-	refused_len("{}x", 3, -EINVAL, "no JSON from column 3 on");
-	refused_len("{\"a\":18446744073709551615}x", 27, -EINVAL, "no JSON from column 27 on");
-	refused_len("{\"schema\":\"memtrace/1\0\"}", 24, -EINVAL, "no JSON from column");
-	refused_len("{\"a\":\"\xff\"}", 9, -EINVAL, "no JSON from column");
+	refused_len("{}x", 3, -EINVAL, "no JSON at column 3");
+	refused_len("{\"a\":18446744073709551615}x", 27, -EINVAL, "no JSON at column 27");
+	refused_len("{\"schema\":\"memtrace/1\0\"}", 24, -EINVAL, "no JSON at column");
+	refused_len("{\"a\":\"\xff\"}", 9, -EINVAL, "no JSON at column");
 }
 
 static void foreign(void **state)
