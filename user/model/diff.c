@@ -105,13 +105,15 @@ static int fill(struct build *b)
 	if (!d->v || !d->came || !d->went || !b->pairs.v || !b->pairs.changes)
 		return -ENOMEM;
 	for (size_t i = 0; i < new->n && !r; i++) {
+		if (new->v[i]->processes)
+			continue; /* the sum of the others */
 		if (match(b, old, new->v[i]))
 			r = set_process(b, new->v[i]);
 		else
 			d->came[d->n_came++] = new->v[i];
 	}
 	for (size_t i = 0; i < old->n; i++)
-		if (!match(b, new, old->v[i]))
+		if (!old->v[i]->processes && !match(b, new, old->v[i]))
 			d->went[d->n_went++] = old->v[i];
 	return r;
 }

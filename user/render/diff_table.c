@@ -161,13 +161,15 @@ static void write_class(struct mt_writer *w, const struct mt_diff_class *c, enum
 	char size[24], bytes[48], objects[48], mallocs[48], frees[48];
 
 	mt_render_class_label(size, sizeof(size), c->class);
-	mt_writef(w, "%15s %*s %*s %13s %13s%s\n", size, CELL,
-		  mt_diff_format_bytes(bytes, sizeof(bytes), c->bytes.median, unit, CELL), 13,
-		  mt_diff_format_change(objects, sizeof(objects), &c->objects, c->objects.median,
-					unit, 13),
-		  mt_diff_format_value(mallocs, sizeof(mallocs), &count, c->mallocs, unit, 13),
-		  mt_diff_format_value(frees, sizeof(frees), &count, c->frees, unit, 13),
-		  c->leak.verdict == MT_VERDICT_GROWS ? " grows" : "");
+	mt_writef(
+		w, "%15s %*s %*s %13s %13s%s\n", size, CELL,
+		mt_diff_format_change(bytes, sizeof(bytes), &c->bytes, c->bytes.median, unit, CELL),
+		13,
+		mt_diff_format_change(objects, sizeof(objects), &c->objects, c->objects.median,
+				      unit, 13),
+		mt_diff_format_value(mallocs, sizeof(mallocs), &count, c->mallocs, unit, 13),
+		mt_diff_format_value(frees, sizeof(frees), &count, c->frees, unit, 13),
+		c->leak.verdict == MT_VERDICT_GROWS ? " grows" : "");
 }
 
 static void write_classes(struct mt_writer *w, const struct mt_diff_heap *h, const char *title,
