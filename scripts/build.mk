@@ -12,7 +12,7 @@ comma := ,
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 OPT      ?= -O2 -g
 CFLAGS   += -std=gnu11 -fPIC -fvisibility=hidden $(OPT) $(WARN) $(SANFLAGS)
-CPPFLAGS += -D_GNU_SOURCE -DMT_VERSION='"$(VERSION)"' -DMT_PAGE_DIR='"$(PAGE_DIR)"' -Iuser -Iuser/include -Ibpf -I$(BUILD)
+CPPFLAGS += -D_GNU_SOURCE -DMT_VERSION='"$(VERSION)"' -Iuser -Iuser/include -Ibpf -I$(BUILD)
 LDFLAGS  += $(SANFLAGS)
 LDLIBS   += -lbpf -ldw -lelf -lZydis -lz -lpthread
 # Of the program; the public library goes without.
@@ -80,6 +80,7 @@ $(SKEL): $(BPF_OBJ)
 $(PAGE): scripts/report-page $(wildcard user/report/page/*)
 	scripts/report-page $(PAGE_DIR)
 $(BUILD)/user/report/page.o: $(PAGE)
+$(BUILD)/user/report/page.o: CFLAGS += -Wa,-I$(BUILD)
 
 clean: ## remove build/
 	rm -rf $(BUILD)

@@ -54,6 +54,7 @@ $(FUZZ_LIB): $(FUZZ_LIB_SRC:%.c=$(FUZZ_DIR)/%.o)
 	$(AR) rcs $@ $^
 
 $(FUZZ_DIR)/user/report/page.o: $(PAGE)
+$(FUZZ_DIR)/user/report/page.o: FUZZ_CFLAGS += -Wa,-I$(BUILD)
 $(FUZZ_DIR)/user/%.o: user/%.c
 	@mkdir -p $(@D)
 	$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<

@@ -12,10 +12,12 @@
 #include "model/total.h"
 #include "report/report.h"
 
-#define POINTS_MAX    4096  /* of one process, then thinned to three quarters */
+#define POINTS_MAX    4096  /* of one process */
+#define POINTS_LEFT   3072  /* at most, when they are thinned */
 #define ALL_POINTS    32768 /* of all together, then the largest is thinned */
 #define PROCESSES_MAX 128   /* kept; the others are summed up */
-#define SEEN_MAX      65536 /* processes told apart, kept or not */
+#define SEEN_MIN      1024  /* places for them, at first */
+#define SEEN_MAX      65536 /* half as many processes are told apart, kept or not */
 #define MARKS_MAX     256   /* of one process, listed */
 #define PINS_MAX      128   /* points of one process that are kept whatever they hold */
 #define METAS_MAX     16    /* of one process: what it was called and how it was counted */
@@ -146,7 +148,7 @@ struct mt_report {
 	struct process *processes[PROCESSES_MAX]; /* owned */
 	size_t n_processes, n_points;
 	struct seen *seen; /* owned; an open hash table */
-	size_t n_seen;
+	size_t seen_size, n_seen;
 	uint64_t untold; /* snapshots of processes beyond SEEN_MAX */
 	uint64_t snapshots, first_ns, last_ns;
 	char **files; /* owned */

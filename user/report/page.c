@@ -14,5 +14,5 @@
 		".hidden " #name "\n"                                                              \
 		".popsection\n")
 
-EMBED(mt_report_head, MT_PAGE_DIR "/head.html");
-EMBED(mt_report_tail, MT_PAGE_DIR "/tail.html");
+EMBED(mt_report_head, "page/head.html");
+EMBED(mt_report_tail, "page/tail.html");

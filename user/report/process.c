@@ -212,6 +212,6 @@ int mt_report_process_add(struct process *p, const struct mt_snapshot *s, struct
 	(*pt)->ordinal = p->snapshots++;
 	p->points[p->n_points++] = TAKE_PTR(*pt);
 	if (p->n_points > POINTS_MAX)
-		mt_report_thin(p, POINTS_MAX / 4 * 3);
+		mt_report_thin(p, POINTS_LEFT);
 	return 0;
 }

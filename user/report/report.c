@@ -10,17 +10,88 @@
 #include "base/cleanup.h"
 #include "report/internal.h"
 
+static uint64_t hash(uint64_t h, const void *p, size_t n)
+{
+	for (const unsigned char *b = p; n--; b++)
+		h = (h ^ *b) * UINT64_C(0x100000001b3);
+	return h;
+}
+
+/* Never 0. The total that a file ends with is of that file. */
+static uint64_t key_of(const struct mt_report *r, const struct mt_snapshot *s)
+{
+	const uint64_t file = s->processes ? r->n_files + 1 : 0;
+	uint64_t h = hash(UINT64_C(0xcbf29ce484222325), s->host, strlen(s->host));
+
+	h = hash(h, &s->pid, sizeof(s->pid));
+	h = hash(h, &s->start_time, sizeof(s->start_time));
+	h = hash(h, &file, sizeof(file));
+	return h | 1;
+}
+
+static struct seen *slot(struct seen *v, size_t size, uint64_t key)
+{
+	size_t i = (key >> 16) % size;
+
+	while (v[i].key && v[i].key != key)
+		i = (i + 1) % size;
+	return &v[i];
+}
+
+/* Twice as many. 0 or -ENOMEM. */
+static int grow_seen(struct mt_report *r)
+{
+	const size_t size = r->seen_size ? 2 * r->seen_size : SEEN_MIN;
+	struct seen *v = calloc(size, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	for (size_t i = 0; i < r->seen_size; i++) {
+		struct seen *e;
+
+		if (!r->seen[i].key)
+			continue;
+		e = slot(v, size, r->seen[i].key);
+		*e = r->seen[i];
+		if (e->p)
+			e->p->seen = e;
+	}
+	free(r->seen);
+	r->seen = v;
+	r->seen_size = size;
+	return 0;
+}
+
+/* *ret is NULL if there is no room for another one. Half of the table is always free. */
+static int find(struct mt_report *r, uint64_t key, struct seen **ret)
+{
+	struct seen *e = slot(r->seen, r->seen_size, key);
+
+	if (!e->key && r->n_seen >= r->seen_size / 2) {
+		int full = r->seen_size < SEEN_MAX ? grow_seen(r) : -ENOSPC;
+
+		if (full) {
+			*ret = NULL;
+			return full == -ENOSPC ? 0 : full;
+		}
+		e = slot(r->seen, r->seen_size, key);
+	}
+	r->n_seen += !e->key;
+	e->key = key;
+	*ret = e;
+	return 0;
+}
+
 int mt_report_new(struct mt_report **ret)
 {
 	struct mt_report *r = calloc(1, sizeof(*r));
 
 	if (r) {
-		r->seen = calloc(SEEN_MAX, sizeof(*r->seen));
 		r->files = calloc(FILES_MAX, sizeof(*r->files));
 		r->round = calloc(1, sizeof(*r->round));
 		r->scratch = calloc(1, sizeof(*r->scratch));
 	}
-	if (!r || !r->seen || !r->files || !r->round || !r->scratch) {
+	if (!r || !r->files || !r->round || !r->scratch || grow_seen(r)) {
 		mt_report_free(&r);
 		return -ENOMEM;
 	}
@@ -42,44 +113,6 @@ void mt_report_free(struct mt_report **r)
 	free((*r)->seen);
 	free(*r);
 	*r = NULL;
-}
-
-static uint64_t hash(uint64_t h, const void *p, size_t n)
-{
-	for (const unsigned char *b = p; n--; b++)
-		h = (h ^ *b) * UINT64_C(0x100000001b3);
-	return h;
-}
-
-/* Never 0. The total that a file ends with is of that file. */
-static uint64_t key_of(const struct mt_report *r, const struct mt_snapshot *s)
-{
-	const uint64_t file = s->processes ? r->n_files + 1 : 0;
-	uint64_t h = hash(UINT64_C(0xcbf29ce484222325), s->host, strlen(s->host));
-
-	h = hash(h, &s->pid, sizeof(s->pid));
-	h = hash(h, &s->start_time, sizeof(s->start_time));
-	h = hash(h, &file, sizeof(file));
-	return h | 1;
-}
-
-/* NULL: there is no room for another one. */
-static struct seen *find(struct mt_report *r, uint64_t key)
-{
-	for (size_t i = key >> 16, n = 0; n < SEEN_MAX; i++, n++) {
-		struct seen *e = &r->seen[i % SEEN_MAX];
-
-		if (e->key == key)
-			return e;
-		if (!e->key) {
-			if (r->n_seen >= SEEN_MAX / 2)
-				return NULL;
-			r->n_seen++;
-			e->key = key;
-			return e;
-		}
-	}
-	return NULL;
 }
 
 /* What became of the counters since the last snapshot of the same process. */
@@ -297,10 +330,12 @@ static void count(struct mt_report *r, const struct mt_snapshot *s)
 
 int mt_report_add(struct mt_report *r, const struct mt_snapshot *s)
 {
-	struct seen *e = find(r, key_of(r, s));
 	struct point *pt = NULL;
-	int ret;
+	struct seen *e;
+	int ret = find(r, key_of(r, s), &e);
 
+	if (ret)
+		return ret;
 	count(r, s);
 	if (!e) {
 		r->untold++;

@@ -329,7 +329,7 @@ static void write_others(struct mt_json *j, const struct mt_report *r)
 {
 	uint64_t n = 0, lost = 0, alloc = 0, peak = 0;
 
-	for (size_t i = 0; i < SEEN_MAX; i++) {
+	for (size_t i = 0; i < r->seen_size; i++) {
 		const struct seen *e = &r->seen[i];
 
 		if (!e->key || e->p)
