@@ -65,6 +65,11 @@ static const struct mt_snapshot *match(const struct build *b, const struct mt_mo
 	return b->single ? m->v[0] : find(m, s);
 }
 
+static bool is_in(const struct build *b, const struct mt_moment *m, const struct mt_snapshot *s)
+{
+	return b->single || find(m, s);
+}
+
 static int set_process(struct build *b, const struct mt_snapshot *s)
 {
 	struct mt_diff_process *p = &b->d->v[b->d->n++];
@@ -100,20 +105,19 @@ static int fill(struct build *b)
 	d->v = calloc(new->n + 1, sizeof(*d->v));
 	d->came = calloc(new->n + 1, sizeof(struct mt_snapshot *));
 	d->went = calloc(old->n + 1, sizeof(struct mt_snapshot *));
-	b->pairs.v = calloc(2 * b->repetitions, sizeof(struct mt_snapshot *));
-	b->pairs.changes = calloc(b->repetitions, sizeof(int64_t));
+	b->pairs.v = calloc(2 * b->repetitions + 1, sizeof(struct mt_snapshot *));
+	b->pairs.changes = calloc(b->repetitions + 1, sizeof(int64_t));
 	if (!d->v || !d->came || !d->went || !b->pairs.v || !b->pairs.changes)
 		return -ENOMEM;
+	/* Totals are the sum of the others. */
 	for (size_t i = 0; i < new->n && !r; i++) {
-		if (new->v[i]->processes)
-			continue; /* the sum of the others */
-		if (match(b, old, new->v[i]))
+		if (!new->v[i]->processes && is_in(b, old, new->v[i]))
 			r = set_process(b, new->v[i]);
-		else
+		else if (!new->v[i]->processes)
 			d->came[d->n_came++] = new->v[i];
 	}
 	for (size_t i = 0; i < old->n; i++)
-		if (!old->v[i]->processes && !match(b, new, old->v[i]))
+		if (!old->v[i]->processes && !is_in(b, new, old->v[i]))
 			d->went[d->n_went++] = old->v[i];
 	return r;
 }
