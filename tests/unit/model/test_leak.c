@@ -227,7 +227,7 @@ static void shapes(void **state)
 	/* Nine of 256 choices of signs have as many above 0: 3.5 %. */
 	assert_int_equal(JUDGE(0, -1, 1, 1, 1, 1, 1, 1, 1), MT_VERDICT_UNCLEAR);
 	/* Filled slowly, and then no more. */
-	assert_int_equal(JUDGE(9, 8, 7, 6, 0, 0, 0, 0), MT_VERDICT_STEADY);
+	assert_int_equal(JUDGE(9, 8, 7, 6, 5, 4, 0, 0, 0, 0, 0), MT_VERDICT_STEADY);
 }
 
 static void numbers(void **state)
