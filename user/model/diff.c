@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,6 +123,39 @@ static int fill(struct build *b)
 	return r;
 }
 
+static uint64_t sum_of(const struct mt_moment *m, uint64_t (*of)(const struct mt_snapshot *))
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < m->n; i++)
+		if (!m->v[i]->processes && __builtin_add_overflow(sum, of(m->v[i]), &sum))
+			return UINT64_MAX;
+	return sum;
+}
+
+static uint64_t alloc_of(const struct mt_snapshot *s)
+{
+	return s->memstats.alloc;
+}
+
+static uint64_t rss_of(const struct mt_snapshot *s)
+{
+	return s->vm.rss;
+}
+
+static struct mt_diff_row total(const struct mt_moment *pair, const char *name,
+				uint64_t (*of)(const struct mt_snapshot *))
+{
+	struct mt_diff_row row = {.unit = MT_FIELD_BYTES};
+
+	snprintf(row.name, sizeof(row.name), "%s", name);
+	row.old = sum_of(&pair[0], of);
+	row.new = sum_of(&pair[1], of);
+	row.change = mt_diff_between(row.new, row.old, false);
+	row.median = row.min = row.max = row.change;
+	return row;
+}
+
 /* Growth of live bytes, C's in a Go program too. */
 static __int128 growth(const struct mt_diff_process *p)
 {
@@ -184,6 +218,10 @@ int mt_diff_new(const struct mt_moment *m, size_t repetitions, const char *what,
 		return r;
 	}
 	sort(b.d);
+	if (repetitions) {
+		b.d->alloc = total(&m[2 * repetitions - 2], "Alloc", alloc_of);
+		b.d->rss = total(&m[2 * repetitions - 2], "rss", rss_of);
+	}
 	*ret = b.d;
 	return 0;
 }

@@ -220,6 +220,10 @@ static void object(struct mt_writer *w, const struct mt_diff *d, const struct mt
 	for (size_t i = 0; i < d->n; i++)
 		write_process(&j, &d->v[i], d->repetitions > 1);
 	mt_json_array_end(&j);
+	mt_json_object_begin(&j, "total");
+	write_row(&j, &d->alloc, false);
+	write_row(&j, &d->rss, false);
+	mt_json_object_end(&j);
 	write_others(&j, "came", d->came, d->n_came);
 	write_others(&j, "went", d->went, d->n_went);
 	mt_json_object_end(&j);

@@ -256,6 +256,16 @@ static void write_list_row(struct mt_writer *w, const struct mt_diff_process *p,
 		  mt_diff_format_change(c, sizeof(c), &none, rss ? rss->median : 0, unit, 14));
 }
 
+static void write_total(struct mt_writer *w, const struct mt_diff *d, enum mt_unit unit)
+{
+	char a[48], b[48], c[48];
+
+	mt_writef(w, "%-*s %14s %14s %14s\n", NAME_CELLS, "All, that came and went too",
+		  mt_diff_format_change(a, sizeof(a), &d->alloc, d->alloc.change, unit, 14),
+		  mt_render_bytes(b, sizeof(b), d->alloc.new, unit, 14),
+		  mt_diff_format_change(c, sizeof(c), &d->rss, d->rss.change, unit, 14));
+}
+
 /* All that changed; those in which no level did are counted. */
 static void write_list(struct mt_writer *w, const struct mt_diff *d, const struct mt_render_opts *o)
 {
@@ -271,11 +281,11 @@ static void write_list(struct mt_writer *w, const struct mt_diff *d, const struc
 		else
 			still++;
 	}
-	if (still == d->n)
-		mt_write_str(w, "Alloc and rss did not change in any\n");
-	else if (still)
+	if (still)
 		mt_writef(w, "%zu %s: Alloc and rss did not change\n", still,
-			  still == 1 ? "other" : "others");
+			  still == 1 ? "process" : "processes");
+	if (d->repetitions == 1)
+		write_total(w, d, o->unit);
 }
 
 static void write_process(struct mt_writer *w, const struct mt_diff *d,
@@ -318,7 +328,7 @@ static void table(struct mt_writer *w, const struct mt_diff *d, const struct mt_
 		write_wrapped(w, "NOTE: ", d->notes[i]);
 	if (d->n_notes)
 		mt_write_str(w, "\n");
-	if (list && d->n)
+	if (list)
 		write_list(w, d, o);
 	write_others(w, d->came, d->n_came, "Came", o);
 	write_others(w, d->went, d->n_went, "Went", o);
