@@ -90,6 +90,8 @@ static int set_process(struct build *b, const struct mt_snapshot *s)
 	p->old = b->pairs.v[2 * b->pairs.n - 2];
 	p->new = b->pairs.v[2 * b->pairs.n - 1];
 	p->repetitions = b->pairs.n;
+	p->rebased = p->first->since != p->new->since ||
+		     (p->new->since == MT_SINCE_ATTACH && !mt_diff_same_trace(p->first, p->new));
 	r = mt_diff_rows(&b->pairs, p);
 	if (!r)
 		r = mt_diff_heaps(&b->pairs, b->d->what, p);
@@ -172,6 +174,8 @@ static int by_growth(const void *a, const void *b)
 	const struct mt_diff_process *x = a, *y = b;
 	const __int128 g = growth(x), h = growth(y);
 
+	if (x->rebased != y->rebased)
+		return x->rebased ? 1 : -1;
 	if (g != h)
 		return g > h ? -1 : 1;
 	return by_process(&x->new, &y->new);
