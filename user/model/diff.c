@@ -73,7 +73,7 @@ static bool is_in(const struct build *b, const struct mt_moment *m, const struct
 
 static int set_process(struct build *b, const struct mt_snapshot *s)
 {
-	struct mt_diff_process *p = &b->d->v[b->d->n++];
+	struct mt_diff_process *p;
 	int r;
 
 	b->pairs.n = 0;
@@ -86,6 +86,9 @@ static int set_process(struct build *b, const struct mt_snapshot *s)
 			b->pairs.v[2 * b->pairs.n++ + 1] = new;
 		}
 	}
+	if (!b->pairs.n)
+		return 0; /* it is at least in the last pair */
+	p = &b->d->v[b->d->n++];
 	p->first = b->pairs.v[0];
 	p->old = b->pairs.v[2 * b->pairs.n - 2];
 	p->new = b->pairs.v[2 * b->pairs.n - 1];
