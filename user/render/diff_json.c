@@ -177,6 +177,7 @@ static void write_process(struct mt_json *j, const struct mt_diff_process *p, bo
 	mt_json_i64(j, "pid", p->new->pid);
 	mt_json_string(j, "comm", p->new->comm);
 	mt_json_u64(j, "repetitions", p->repetitions);
+	mt_json_bool(j, "rebased", p->rebased);
 	if (repeated)
 		write_snapshot(j, "first", p->first);
 	write_snapshot(j, "old", p->old);
@@ -220,6 +221,10 @@ static void object(struct mt_writer *w, const struct mt_diff *d, const struct mt
 	for (size_t i = 0; i < d->n; i++)
 		write_process(&j, &d->v[i], d->repetitions > 1);
 	mt_json_array_end(&j);
+	mt_json_object_begin(&j, "total");
+	write_row(&j, &d->alloc, false);
+	write_row(&j, &d->rss, false);
+	mt_json_object_end(&j);
 	write_others(&j, "came", d->came, d->n_came);
 	write_others(&j, "went", d->went, d->n_went);
 	mt_json_object_end(&j);

@@ -19,8 +19,10 @@ static void write_bytes(struct mt_writer *w, const struct mt_diff_process *p, co
 
 static void write_leak(struct mt_writer *w, const char *what, const struct mt_diff_leak *l)
 {
-	if (l->text[0])
-		mt_writef(w, "\t%s%s", what, l->text);
+	if (l->text[0]) {
+		mt_writef(w, "\t%s", what);
+		mt_write_escaped(w, l->text);
+	}
 }
 
 static void write_process(struct mt_writer *w, const struct mt_diff_process *p, bool prefix,
