@@ -23,6 +23,11 @@ const volatile __u32 mt_cpus =
 const volatile __u32 mt_chunk_shift = 0; /* log2 of the slots in a chunk of counters */
 const volatile __u64 mt_hold_ns = 0;     /* the longest that a new file may hold a thread */
 
+const volatile bool mt_func = false; /* the calls of a function are measured */
+
+/* While user space says so: from when all probes stand to when the counts are read. */
+__u32 mt_func_on = 0;
+
 /* Membership: a process is counted while it stands here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -67,6 +72,21 @@ struct {
 	__type(key, int);
 	__type(value, struct mt_frame);
 } mt_frames SEC(".maps");
+
+/* The call of the measured function that a thread is in. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct mt_call);
+} mt_calls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mt_func_counts);
+} mt_func_counts SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

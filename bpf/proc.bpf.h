@@ -177,6 +177,7 @@ MT_INLINE void begin_image(struct mt_target *t, bool moved)
 
 	if (f) /* of a call that the old image has left */
 		__builtin_memset(f, 0, sizeof(*f));
+	leave_call();
 	t->execs++;
 	t->flags &= ~MT_TARGET_MISSED;
 	t->moved += moved;
@@ -287,6 +288,7 @@ int BPF_PROG(mt_proc_exit, struct task_struct *p)
 		return 0;
 	if (!(t->flags & MT_TARGET_BORROWED) || owner_lives(t))
 		close_frame(t);
+	leave_call();
 	if (mm)
 		keep_sizes(t, mm);
 	if (!p->signal->live.counter)

@@ -108,6 +108,19 @@ int mt_alloc_file_open(pid_t tid, struct mt_alloc_file *f)
 	return fd < 0 ? fd : read_file(tid, fd, f);
 }
 
+int mt_alloc_file_open_symbols(pid_t tid, struct mt_alloc_file *f, int *fd)
+{
+	_cleanup_close_ int own = open_mapping(tid, f->map, f->open_path, sizeof(f->open_path));
+	int r = own < 0 ? own : read_file(tid, own, f);
+
+	if (r)
+		return r;
+	if (!mt_elf_is_static(f->elf)) /* else that was done */
+		add_debug(tid, f);
+	*fd = TAKE_FD(own);
+	return 0;
+}
+
 /*
  * glibc's dynamic linker exports a malloc of its own up to 2.34, which the
  * libc's takes the place of.

@@ -10,6 +10,7 @@
 #include "sys/kernel.h"
 
 struct memtrace_bpf;
+struct mt_measure;
 struct mt_go;
 struct mt_go_file;
 struct mt_go_stats;
@@ -42,6 +43,7 @@ uint32_t mt_chunk_shift(size_t targets);
 enum mt_links_prog {
 	MT_LINKS_ALLOC,   /* mt_alloc_enter and, at returns, mt_alloc_exit */
 	MT_LINKS_GO_EXIT, /* mt_go_exit: where a Go program ends */
+	MT_LINKS_FUNC,    /* mt_func_probe: a measured function's entry and exits */
 };
 
 /* What to attach; plain data, since it goes through a socket. */
@@ -186,9 +188,10 @@ struct mt_session {
 	uint32_t last_file_id;
 	struct mt_go_file **go_files; /* executables that were looked at; owned */
 	size_t n_go_files;
-	uint64_t collected_ns;   /* CLOCK_MONOTONIC of the last mt_files_collect */
-	int blocks_fd;           /* the map of live blocks; -1: no allocator needs one */
-	struct mt_tracer tracer; /* as of tracer_ns */
+	uint64_t collected_ns;      /* CLOCK_MONOTONIC of the last mt_files_collect */
+	struct mt_measure *measure; /* of a function's calls; owned; NULL: none */
+	int blocks_fd;              /* the map of live blocks; -1: no allocator needs one */
+	struct mt_tracer tracer;    /* as of tracer_ns */
 	uint64_t tracer_ns;
 };
 
@@ -281,6 +284,11 @@ bool mt_golang_open(const struct mt_session *s, struct mt_tracee *t);
 /* Puts the runtime's numbers into a snapshot that is complete but for them. */
 int mt_golang_fill(const struct mt_session *s, struct mt_tracee *t, struct mt_snapshot *snap);
 void mt_golang_close(struct mt_session *s);
+
+/* func.c */
+/* True if an id is that of a measured function's probes. */
+bool mt_measure_has_id(const struct mt_session *s, uint32_t id);
+void mt_measure_close(struct mt_session *s);
 
 /* read.c */
 /* The counters as they are, without the base; logs nothing. */

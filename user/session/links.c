@@ -45,6 +45,8 @@ static struct bpf_program *prog_of(const struct mt_progs *p, enum mt_links_prog 
 	switch (prog) {
 	case MT_LINKS_GO_EXIT:
 		return p->skel->progs.mt_go_exit;
+	case MT_LINKS_FUNC:
+		return p->skel->progs.mt_func_probe;
 	default:
 		return ret ? p->skel->progs.mt_alloc_exit : p->skel->progs.mt_alloc_enter;
 	}

@@ -39,7 +39,7 @@ static bool can_zero_at_exec(void)
 static void configure_uprobes(struct mt_progs *p, const struct mt_kernel *k, bool sleepable)
 {
 	struct bpf_program *progs[] = {p->skel->progs.mt_alloc_enter, p->skel->progs.mt_alloc_exit,
-				       p->skel->progs.mt_go_exit};
+				       p->skel->progs.mt_func_probe, p->skel->progs.mt_go_exit};
 
 	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
 		if (p->multi)
@@ -148,6 +148,15 @@ static void size_maps(struct memtrace_bpf *skel, const struct mt_session_opts *o
 	skel->rodata->mt_chunk_shift = shift;
 }
 
+/* Without it the programs have no trace of it: the verifier drops what is never run. */
+static void choose_func(struct memtrace_bpf *skel, bool func)
+{
+	skel->rodata->mt_func = func;
+	bpf_program__set_autoload(skel->progs.mt_func_probe, func);
+	bpf_map__set_autocreate(skel->maps.mt_calls, func);
+	bpf_map__set_autocreate(skel->maps.mt_func_counts, func);
+}
+
 /*
  * What the kernel takes for the shape of every chunk; libbpf does not own it.
  * (libbpf 1.4 cannot set the size or the flags of an inner map that it makes itself.)
@@ -172,6 +181,7 @@ static int open_and_load(struct mt_progs *p, const struct mt_kernel *k,
 	p->skel->rodata->mt_cpus = p->zero_at_exec ? (__u32)libbpf_num_possible_cpus() : 0;
 	configure_uprobes(p, k, k->sleepable && !opts->no_sleepable);
 	choose_vm(p, fexit);
+	choose_func(p->skel, opts->func);
 	bpf_program__set_autoload(p->skel->progs.mt_proc_exit_mm, exit_mm);
 	p->skel->rodata->mt_hold_ns = opts->max_stop_ns;
 	size_maps(p->skel, opts);

@@ -97,6 +97,7 @@ void mt_session_free(struct mt_session **sp)
 		mt_tracee_free(&s->tracees[i]);
 	}
 	mt_golang_close(s);
+	mt_measure_close(s);
 	mt_keeper_stop(&s->keeper);
 	ring_buffer__free(s->life);
 	mt_slots_close(&s->slots);

@@ -31,6 +31,7 @@ struct mt_session_opts {
 	/* The longest that a census, or an allocator that is new here, may hold a target; 0: 250 ms
 	 */
 	uint64_t max_stop_ns;
+	bool func;   /* the calls of a function will be measured: session/func.h */
 	bool freeze; /* a Go program is held while its numbers are read */
 };
 

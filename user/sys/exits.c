@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "sys/exits.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi.h"
+#include "base/cleanup.h"
+#include "sys/place_internal.h"
+
+#define WALKED_MAX 65536u     /* instructions, of the function and what it jumps to */
+#define SWEPT_MAX  (1u << 20) /* bytes of one function */
+#define TABLE_NEAR 8u         /* instructions from the load of a table's entry to its jump */
+#define UNWIND_MAX 4096u      /* instructions of an unwinder's function and of what it calls */
+
+struct search {
+	const struct mt_elf *elf;
+	struct mt_place_request rq;
+	struct mt_exits *out;
+	bool follow; /* jumps to other functions of the file */
+	bool tables; /* there are jumps through tables */
+	bool bad;    /* code that cannot be decoded */
+	bool full;
+	bool rets; /* of an unwinder: its returns may leave others */
+};
+
+static void add(struct search *s, uint64_t addr, uint32_t kind, const char *why)
+{
+	struct mt_exits *out = s->out;
+	struct mt_exit *e = &out->v[out->n];
+
+	for (size_t i = 0; i < out->n; i++)
+		if (out->v[i].place.addr == addr) {
+			out->v[i].kind |= kind;
+			return;
+		}
+	s->full = s->full || out->n == MT_EXITS_MAX;
+	if (s->full || mt_place_at(&s->rq, addr, why, &e->place) ||
+	    mt_elf_offset(s->elf, addr, &e->offset))
+		return;
+	e->kind = kind;
+	out->n++;
+	out->single += e->place.step == MT_STEP_SINGLE;
+}
+
+static int list_starts(struct search *s, uint64_t **starts)
+{
+	const struct mt_sym *syms;
+	size_t n;
+	int r = mt_elf_funcs(s->elf, &syms, &n);
+
+	if (r)
+		return r;
+	*starts = calloc(n + 1, sizeof(**starts));
+	if (!*starts)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || syms[i].addr != syms[i - 1].addr)
+			(*starts)[s->rq.n_starts++] = syms[i].addr;
+	s->rq.starts = *starts;
+	return 0;
+}
+
+/* A PLT entry, or another function that does nothing but jump through a pointer. */
+static bool is_stub(const struct search *s, uint64_t addr)
+{
+	struct mt_place_request rq = s->rq;
+	uint64_t to;
+	bool slot;
+
+	rq.entry = addr;
+	rq.size = 0;
+	return mt_place_jump(&rq, &to, &slot) && slot;
+}
+
+static bool is_start(const struct search *s, uint64_t addr)
+{
+	const uint64_t *starts = s->rq.starts;
+	size_t lo = 0, hi = s->rq.n_starts;
+
+	while (lo < hi) {
+		const size_t mid = lo + (hi - lo) / 2;
+
+		if (starts[mid] < addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < s->rq.n_starts && starts[lo] == addr;
+}
+
+static void tail(struct search *s, uint64_t addr)
+{
+	s->out->tails = true;
+	add(s, addr, MT_FUNC_TAIL, "a jump to another function");
+}
+
+static unsigned int on_jump(struct search *s, const struct mt_flow *flow)
+{
+	if (!flow->slot && flow->target == s->rq.entry) {
+		add(s, flow->addr, MT_FUNC_AGAIN, "a jump back to the entry");
+		return 0;
+	}
+	if (!flow->slot && mt_place_in_text(&s->rq, flow->target) &&
+	    (flow->conditional ||
+	     (!is_stub(s, flow->target) && (s->follow || !is_start(s, flow->target)))))
+		return MT_FOLLOW_TARGET;
+	tail(s, flow->addr);
+	return 0;
+}
+
+/*
+ * True for a jump through a table of the function's own: gcc says so (notrack) where
+ * it cares for control flow, and an entry of a table is added to its address just
+ * before. A jump through an array of pointers can be either.
+ */
+static bool is_table_jump(const struct search *s, uint64_t addr)
+{
+	const uint64_t end = mt_place_end(&s->rq);
+	unsigned int since = 2 * TABLE_NEAR;
+	ZydisDecoder d;
+	struct mt_insn in;
+
+	mt_insn_init(&d);
+	if (addr < s->rq.entry || addr >= end || end - s->rq.entry > SWEPT_MAX)
+		return false;
+	for (uint64_t at = s->rq.entry; at <= addr; at += in.i.length, since++) {
+		if (!mt_insn_decode(&d, &s->rq, at, &in))
+			return false;
+		if (in.i.mnemonic == ZYDIS_MNEMONIC_MOVSXD)
+			since = 0;
+	}
+	if (in.addr != addr || (in.i.attributes & ZYDIS_ATTRIB_HAS_NOTRACK))
+		return in.addr == addr;
+	if (in.ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER)
+		return since <= TABLE_NEAR;
+	return in.ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+	       in.ops[0].mem.index != ZYDIS_REGISTER_NONE;
+}
+
+static void on_lost(struct search *s, const struct mt_flow *flow)
+{
+	struct mt_insn in;
+	ZydisDecoder d;
+
+	mt_insn_init(&d);
+	if (!mt_insn_decode(&d, &s->rq, flow->addr, &in)) {
+		s->bad = true;
+		return;
+	}
+	if (!is_table_jump(s, flow->addr))
+		tail(s, flow->addr);
+	else
+		s->tables = true;
+}
+
+static unsigned int on_flow(void *ctx, struct mt_flow *flow)
+{
+	struct search *s = ctx;
+
+	switch (flow->how) {
+	case MT_FLOW_RET:
+		add(s, flow->addr, MT_FUNC_EXIT, "a return");
+		return 0;
+	case MT_FLOW_CALL:
+		return MT_FOLLOW_NEXT;
+	case MT_FLOW_JUMP:
+		return on_jump(s, flow);
+	default:
+		on_lost(s, flow);
+		return 0;
+	}
+}
+
+static bool ends_line(const struct mt_insn *in)
+{
+	switch (in->i.meta.category) {
+	case ZYDIS_CATEGORY_RET:
+	case ZYDIS_CATEGORY_UNCOND_BR:
+	case ZYDIS_CATEGORY_INTERRUPT:
+		return true;
+	default:
+		return in->i.mnemonic == ZYDIS_MNEMONIC_UD2 || in->i.mnemonic == ZYDIS_MNEMONIC_HLT;
+	}
+}
+
+/* Whatever a table may lead to: all that begins behind what goes elsewhere. */
+static size_t sweep(const struct search *s, uint64_t *lines, size_t max)
+{
+	const uint64_t end = mt_place_end(&s->rq);
+	bool begins = true;
+	size_t n = 0;
+	ZydisDecoder d;
+	struct mt_insn in;
+
+	mt_insn_init(&d);
+	for (uint64_t at = s->rq.entry; at < end && n < max; at += in.i.length) {
+		if (begins)
+			lines[n++] = at;
+		if (!mt_insn_decode(&d, &s->rq, at, &in))
+			break;
+		begins = ends_line(&in);
+	}
+	return n;
+}
+
+#define LINES_MAX 8192u
+
+static int walk(struct search *s, bool follow)
+{
+	_cleanup_free_ uint64_t *lines = NULL;
+	size_t budget = WALKED_MAX, n = 0;
+	struct mt_exits *out = s->out;
+	int r;
+
+	s->follow = follow;
+	for (;;) {
+		out->n = 1;
+		out->single = out->v[0].place.step == MT_STEP_SINGLE;
+		out->tails = s->full = s->bad = false;
+		r = mt_place_walk(&s->rq, lines, n, on_flow, s, &budget);
+		if (r || !s->tables || lines)
+			break;
+		lines = calloc(LINES_MAX, sizeof(*lines));
+		if (!lines)
+			return -ENOMEM;
+		n = sweep(s, lines, LINES_MAX);
+	}
+	out->cut = !follow;
+	return r ?: s->full ? -E2BIG : 0;
+}
+
+static int stand_at_entry(struct search *s)
+{
+	struct mt_exit *e = &s->out->v[0];
+	int r = mt_place(&s->rq, &e->place);
+
+	if (!r)
+		r = mt_elf_offset(s->elf, e->place.addr, &e->offset);
+	e->kind = MT_FUNC_ENTRY;
+	return r;
+}
+
+int mt_exits_find(const struct mt_elf *elf, uint64_t addr, uint64_t size, uint32_t kernel,
+		  struct mt_exits *ret)
+{
+	struct search s = {
+		.elf = elf,
+		.out = ret,
+		.rq = {.entry = addr, .size = size, .kernel = kernel},
+	};
+	_cleanup_free_ uint64_t *starts = NULL;
+	int r = mt_elf_text(elf, addr, &s.rq.text, &s.rq.text_len, &s.rq.text_addr);
+
+	memset(ret, 0, sizeof(*ret));
+	if (!r)
+		r = list_starts(&s, &starts);
+	if (!r)
+		r = stand_at_entry(&s);
+	if (!r)
+		r = walk(&s, true);
+	if (r == -E2BIG)
+		r = walk(&s, false);
+	if (r)
+		return r;
+	if (s.bad)
+		return -EILSEQ;
+	return ret->n > 1 || ret->v[0].kind != MT_FUNC_ENTRY ? 0 : -ENODATA;
+}
+
+/* Of unwinders, gcc's and LLVM's; and of longjmp: its returns are of no interest. */
+static const struct {
+	const char *name;
+	bool rets;
+} unwinders[] = {
+	{"_Unwind_RaiseException", true},
+	{"_Unwind_Resume", true},
+	{"_Unwind_Resume_or_Rethrow", true},
+	{"_Unwind_ForcedUnwind", true},
+	{"unw_resume", true},
+	{"__unw_resume", true},
+	{"longjmp", false},
+	{"_longjmp", false},
+	{"siglongjmp", false},
+	{"__longjmp_chk", false},
+};
+
+static unsigned int on_unwind_flow(void *ctx, struct mt_flow *flow)
+{
+	struct search *s = ctx;
+
+	switch (flow->how) {
+	case MT_FLOW_RET:
+		if (s->rets)
+			add(s, flow->addr, MT_FUNC_UNWIND | MT_FUNC_POPS, "the stack is unwound");
+		return 0;
+	case MT_FLOW_CALL:
+		return MT_FOLLOW_NEXT |
+		       (s->rets || flow->slot || !mt_place_in_text(&s->rq, flow->target)
+				? 0
+				: MT_FOLLOW_TARGET);
+	case MT_FLOW_JUMP:
+		return !flow->slot && mt_place_in_text(&s->rq, flow->target) ? MT_FOLLOW_TARGET : 0;
+	default:
+		add(s, flow->addr, MT_FUNC_UNWIND, "the stack is unwound");
+		return 0;
+	}
+}
+
+int mt_exits_unwind(const struct mt_elf *elf, uint32_t kernel, struct mt_exits *ret)
+{
+	struct search s = {.elf = elf, .out = ret, .rq = {.kernel = kernel}};
+	_cleanup_free_ uint64_t *starts = NULL;
+	int r = list_starts(&s, &starts);
+
+	memset(ret, 0, sizeof(*ret));
+	for (size_t i = 0; i < sizeof(unwinders) / sizeof(unwinders[0]) && !r; i++) {
+		size_t budget = UNWIND_MAX;
+		struct mt_sym sym;
+
+		if (mt_elf_find_func(elf, unwinders[i].name, &sym) ||
+		    mt_elf_text(elf, sym.addr, &s.rq.text, &s.rq.text_len, &s.rq.text_addr))
+			continue;
+		s.rq.entry = sym.addr;
+		s.rq.size = sym.size;
+		s.rets = unwinders[i].rets;
+		r = mt_place_walk(&s.rq, NULL, 0, on_unwind_flow, &s, &budget);
+		if (r == -E2BIG) /* what was found is true for all that */
+			r = 0;
+	}
+	return r;
+}
