@@ -44,6 +44,7 @@ struct hit {
 	struct pt_regs *ctx;
 	__u64 cookie;
 	__u64 sp;   /* stack pointer at the entry of the function that is accounted for */
+	__u64 back; /* where it returns to; 0: stands there */
 	__u64 bias; /* runtime less link-time addresses of the probed file; 0 if it is not moved */
 	const struct mt_file *file;
 	struct mt_target *t;
@@ -60,6 +61,7 @@ MT_INLINE bool open_hit(struct hit *h, struct pt_regs *ctx, __u64 ip, __u32 popp
 
 	h->ctx = ctx;
 	h->sp = PT_REGS_SP(ctx) - popped;
+	h->back = popped ? PT_REGS_IP(ctx) : 0;
 	h->cookie = bpf_get_attach_cookie(ctx);
 	h->t = current_target();
 	if (!h->t)
@@ -87,7 +89,7 @@ MT_INLINE void count_malloc(const struct hit *h, __u64 size)
 	COUNT(h->c->cls[i].mallocs, 1);
 	COUNT(h->c->cls[i].alloc_bytes, size);
 	if (mt_func)
-		call_malloc(h->sp, i, size);
+		call_malloc(h->sp, h->back, i, size);
 }
 
 MT_INLINE void count_free(const struct hit *h, __u64 size)
@@ -99,7 +101,7 @@ MT_INLINE void count_free(const struct hit *h, __u64 size)
 	COUNT(h->c->cls[i].frees, 1);
 	COUNT(h->c->cls[i].free_bytes, size);
 	if (mt_func)
-		call_free(h->sp, i, size);
+		call_free(h->sp, h->back, i, size);
 }
 
 /*

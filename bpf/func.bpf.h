@@ -111,32 +111,38 @@ MT_INLINE bool inside_call(struct mt_call *call, __u64 sp)
 	return false;
 }
 
-/* The call has jumped to the very allocation function that was entered at sp: it ends there. */
-MT_INLINE bool ends_call(struct mt_call *call, __u64 sp)
+/*
+ * The call has jumped to the very allocation function that was entered at sp: it ends
+ * there. back: where that returns to, which the kernel has moved off the stack where
+ * it has a return probe; 0: it stands there.
+ */
+MT_INLINE bool ends_call(struct mt_call *call, __u64 sp, __u64 back)
 {
-	__u64 ret = 0;
-
-	if (!call->tailed || sp != call->sp || read_user_u64(&ret, sp) || ret != call->ret)
+	if (!call->tailed || sp != call->sp)
+		return false;
+	if (!back && read_user_u64(&back, sp))
+		return false;
+	if (back != call->ret)
 		return false;
 	call->tailed = 2;
 	return true;
 }
 
 /* The open call that an allocation function belongs to that was entered at sp, or NULL. */
-MT_INLINE struct mt_call *call_at(__u64 sp)
+MT_INLINE struct mt_call *call_at(__u64 sp, __u64 back)
 {
 	struct mt_call *call = mt_func_on ? current_call() : NULL;
 
 	if (!call || !call->sp)
 		return NULL;
 	call->again = 0;
-	return ends_call(call, sp) || inside_call(call, sp) ? call : NULL;
+	return ends_call(call, sp, back) || inside_call(call, sp) ? call : NULL;
 }
 
 /* A block of that class, as the process's own counters have it. */
-MT_INLINE void call_malloc(__u64 sp, __u32 class, __u64 size)
+MT_INLINE void call_malloc(__u64 sp, __u64 back, __u32 class, __u64 size)
 {
-	struct mt_call *call = call_at(sp);
+	struct mt_call *call = call_at(sp, back);
 	struct mt_func_counts *c = call ? func_counts() : NULL;
 
 	if (!call || !c || class >= MT_CLASSES)
@@ -147,9 +153,9 @@ MT_INLINE void call_malloc(__u64 sp, __u32 class, __u64 size)
 	COUNT(c->cls[class].alloc_bytes, size);
 }
 
-MT_INLINE void call_free(__u64 sp, __u32 class, __u64 size)
+MT_INLINE void call_free(__u64 sp, __u64 back, __u32 class, __u64 size)
 {
-	struct mt_call *call = call_at(sp);
+	struct mt_call *call = call_at(sp, back);
 	struct mt_func_counts *c = call ? func_counts() : NULL;
 
 	if (!call || !c || class >= MT_CLASSES)

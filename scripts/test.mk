@@ -28,7 +28,7 @@ unit: $(UNIT_BIN) ## build and run the unit tests
 TARGET_SRC  := $(filter-out %/mtcount.c %/bare.c %/fakealloc.c,$(wildcard tests/targets/*.c))
 TARGET_DIR  := $(BUILD)/tests/targets
 TCMALLOC_BIN := $(addprefix $(TARGET_DIR)/alloc_mix-tcmalloc-,static linked)
-CXX_BIN     := $(addprefix $(TARGET_DIR)/,throw operators leave_new)
+CXX_BIN     := $(addprefix $(TARGET_DIR)/,throw operators leave_new func_throws)
 TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(CXX_BIN) $(TCMALLOC_BIN) \
                $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/libfakealloc.so \
                $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/quick-counted $(TARGET_DIR)/bare32 \

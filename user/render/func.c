@@ -151,8 +151,9 @@ static void write_rows(struct mt_writer *w, const struct mt_func *f, const struc
 		 COLUMN - 2, "", COLUMN - 2, "min", COLUMN - 2, "max", COLUMN, "total");
 	mt_render_heading(w, o, head);
 	write_net_rows(w, f, o->unit);
-	mt_writef(w, "%" PRIu64 " %s more bytes live than before, %" PRIu64 " fewer\n\n", f->grew,
-		  plural(f->grew, "call left", "calls left"), f->shrank);
+	mt_writef(w,
+		  "%" PRIu64 " %s ended with more bytes live than before, %" PRIu64 " with fewer\n",
+		  f->grew, plural(f->grew, "call", "calls"), f->shrank);
 }
 
 static void table(struct mt_writer *w, const struct mt_func *f, const struct mt_render_opts *o)

@@ -93,6 +93,9 @@ static int refuse(const struct mt_func_found *found, int r)
 	case -EILSEQ:
 		why = "some of its code cannot be decoded";
 		break;
+	case -EOPNOTSUPP:
+		why = "the kernel takes no probe at its first instruction";
+		break;
 	default:
 		why = strerror(-r);
 	}
@@ -112,7 +115,7 @@ static int check_not_allocator(const struct mt_session *s, const struct mt_func_
 		for (size_t k = 0; k < f->n_probes; k++)
 			if (f->probes[k].place.addr - f->probes[k].place.skip == found->sym.addr &&
 			    exits->v[0].kind & MT_FUNC_ENTRY)
-				return mt_err_r(-EINVAL,
+				return mt_err_r(-ENOTSUP,
 						"--func: %s is one of the allocator's own "
 						"functions, each call of which is one block: "
 						"memtrace -p counts them",

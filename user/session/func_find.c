@@ -136,9 +136,24 @@ static int in_the_middle(const struct mt_symbol_query *q, const struct mt_sym *s
 
 	write_name(&w, sym);
 	return mt_err_r(-EINVAL,
-			"--func: 0x%" PRIx64
-			" is in the middle of %s: a function begins at 0x%" PRIx64,
+			"--func: 0x%" PRIx64 " is in the middle of %s, which begins at 0x%" PRIx64,
 			q->addr, w.buf ? w.buf : "?", sym->addr);
+}
+
+/* memcpy and the like: which of several functions it is only the process knows. */
+static int check_not_chosen(const struct mt_func_file *file, const struct mt_symbol_query *q)
+{
+	_cleanup_writer_ struct mt_writer w = {0};
+
+	if (q->by_addr || !mt_elf_is_ifunc(file->f.elf, q->name))
+		return 0;
+	mt_write_escaped(&w, q->name);
+	mt_write_str(&w, " of ");
+	mt_write_escaped(&w, basename_of(file));
+	return mt_err_r(-ENOTSUP,
+			"--func: %s is one of several functions, chosen by what the CPU can do "
+			"(IFUNC): name that one by its address, BINARY:0xADDRESS",
+			w.buf ? w.buf : "it");
 }
 
 static int search(const struct mt_func_files *files, const struct mt_symbol_query *q,
@@ -152,6 +167,9 @@ static int search(const struct mt_func_files *files, const struct mt_symbol_quer
 		struct mt_sym inside = {0};
 
 		memset(m, 0, sizeof(*m));
+		r = check_not_chosen(&files->v[i], q);
+		if (r)
+			return r;
 		r = mt_symbol_find(files->v[i].f.elf, q, m, &inside);
 		if (r == -EINVAL)
 			return in_the_middle(q, &inside);

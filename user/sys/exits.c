@@ -8,19 +8,25 @@
 #include "abi.h"
 #include "base/cleanup.h"
 #include "sys/place_internal.h"
+#include "sys/stack.h"
 
-#define WALKED_MAX 65536u     /* instructions, of the function and what it jumps to */
-#define SWEPT_MAX  (1u << 20) /* bytes of one function */
-#define TABLE_NEAR 8u         /* instructions from the load of a table's entry to its jump */
-#define UNWIND_MAX 4096u      /* instructions of an unwinder's function and of what it calls */
+#define WALKED_MAX 65536u /* instructions, of the function and what it jumps to */
+#define TABLE_NEAR 8u     /* instructions from the load of a table's entry to its jump */
+#define LINES_MAX  8192u  /* straight lines of one function */
+#define UNWIND_MAX 4096u  /* instructions of an unwinder's function and of what it calls */
 
 struct search {
 	const struct mt_elf *elf;
 	struct mt_place_request rq;
 	struct mt_exits *out;
-	bool follow; /* jumps to other functions of the file */
-	bool tables; /* there are jumps through tables */
-	bool bad;    /* code that cannot be decoded */
+	bool follow;     /* jumps to other functions of the file */
+	bool tables;     /* there are jumps through tables */
+	uint64_t size;   /* bytes of the function */
+	uint64_t *lines; /* where its straight lines begin; owned */
+	size_t n_lines;
+	uint8_t *loaded; /* by distance from the entry: a table was just read; owned */
+	int32_t *depth;  /* the same: of the stack, or MT_STACK_UNKNOWN; owned */
+	bool bad;        /* code that cannot be decoded */
 	bool full;
 	bool rets; /* of an unwinder: its returns may leave others */
 };
@@ -110,37 +116,43 @@ static unsigned int on_jump(struct search *s, const struct mt_flow *flow)
 	return 0;
 }
 
-/*
- * True for a jump through a table of the function's own: gcc says so (notrack) where
- * it cares for control flow, and an entry of a table is added to its address just
- * before. A jump through an array of pointers can be either.
- */
-static bool is_table_jump(const struct search *s, uint64_t addr)
+/* Where a table of pointers without a base register begins, as code at fixed addresses has it. */
+static bool points_inside(const struct search *s, const struct mt_insn *in)
 {
-	const uint64_t end = mt_place_end(&s->rq);
-	unsigned int since = 2 * TABLE_NEAR;
-	ZydisDecoder d;
-	struct mt_insn in;
+	const uint64_t table = (uint64_t)in->ops[0].mem.disp.value;
+	uint64_t to;
 
-	mt_insn_init(&d);
-	if (addr < s->rq.entry || addr >= end || end - s->rq.entry > SWEPT_MAX)
-		return false;
-	for (uint64_t at = s->rq.entry; at <= addr; at += in.i.length, since++) {
-		if (!mt_insn_decode(&d, &s->rq, at, &in))
-			return false;
-		if (in.i.mnemonic == ZYDIS_MNEMONIC_MOVSXD)
-			since = 0;
-	}
-	if (in.addr != addr || (in.i.attributes & ZYDIS_ATTRIB_HAS_NOTRACK))
-		return in.addr == addr;
-	if (in.ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER)
-		return since <= TABLE_NEAR;
-	return in.ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-	       in.ops[0].mem.index != ZYDIS_REGISTER_NONE;
+	return in->ops[0].mem.base == ZYDIS_REGISTER_NONE && !mt_elf_pointer(s->elf, table, &to) &&
+	       to >= s->rq.entry && to < mt_place_end(&s->rq);
+}
+
+enum jump { JUMP_STAYS, JUMP_LEAVES, JUMP_EITHER };
+
+/*
+ * Whether a jump through a register or memory stays in the function: for sure where
+ * its frame still stands. Else gcc may say so (notrack), where it cares for control
+ * flow; an entry of a table is added to its address just before; and what is jumped
+ * through by index may be an array of the function's own labels.
+ */
+static enum jump classify(const struct search *s, const struct mt_insn *in)
+{
+	const uint64_t at = in->addr - s->rq.entry;
+	const bool inside = s->depth && in->addr >= s->rq.entry && at < s->size;
+	const bool indexed = in->ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+			     in->ops[0].mem.index != ZYDIS_REGISTER_NONE;
+	const bool table = (in->i.attributes & ZYDIS_ATTRIB_HAS_NOTRACK) ||
+			   (inside && !indexed && s->loaded[at]);
+
+	if (table || !inside)
+		return table ? JUMP_STAYS : JUMP_LEAVES;
+	if (s->depth[at] > 0)
+		return indexed ? JUMP_STAYS : JUMP_EITHER;
+	return indexed && points_inside(s, in) ? JUMP_STAYS : JUMP_LEAVES;
 }
 
 static void on_lost(struct search *s, const struct mt_flow *flow)
 {
+	enum jump jump;
 	struct mt_insn in;
 	ZydisDecoder d;
 
@@ -149,10 +161,10 @@ static void on_lost(struct search *s, const struct mt_flow *flow)
 		s->bad = true;
 		return;
 	}
-	if (!is_table_jump(s, flow->addr))
+	jump = classify(s, &in);
+	s->tables = s->tables || jump != JUMP_LEAVES;
+	if (jump != JUMP_STAYS)
 		tail(s, flow->addr);
-	else
-		s->tables = true;
 }
 
 static unsigned int on_flow(void *ctx, struct mt_flow *flow)
@@ -173,7 +185,7 @@ static unsigned int on_flow(void *ctx, struct mt_flow *flow)
 	}
 }
 
-static bool ends_line(const struct mt_insn *in)
+bool mt_insn_ends_line(const struct mt_insn *in)
 {
 	switch (in->i.meta.category) {
 	case ZYDIS_CATEGORY_RET:
@@ -185,31 +197,40 @@ static bool ends_line(const struct mt_insn *in)
 	}
 }
 
-/* Whatever a table may lead to: all that begins behind what goes elsewhere. */
-static size_t sweep(const struct search *s, uint64_t *lines, size_t max)
+/*
+ * The function from its first byte to its last: whatever a table may lead to begins
+ * behind what goes elsewhere, and where a jump goes that a table's entry was loaded
+ * for.
+ */
+static int sweep(struct search *s)
 {
-	const uint64_t end = mt_place_end(&s->rq);
+	unsigned int since = 2 * TABLE_NEAR;
 	bool begins = true;
-	size_t n = 0;
 	ZydisDecoder d;
 	struct mt_insn in;
 
+	s->size = mt_place_end(&s->rq) - s->rq.entry;
+	if (s->size > MT_STACK_MAX)
+		return 0; /* too large to be followed through tables */
+	s->lines = calloc(LINES_MAX, sizeof(*s->lines));
+	s->loaded = calloc(s->size + 1, sizeof(*s->loaded));
+	if (!s->lines || !s->loaded)
+		return -ENOMEM;
 	mt_insn_init(&d);
-	for (uint64_t at = s->rq.entry; at < end && n < max; at += in.i.length) {
+	for (uint64_t at = 0; at < s->size && s->n_lines < LINES_MAX; at += in.i.length, since++) {
 		if (begins)
-			lines[n++] = at;
-		if (!mt_insn_decode(&d, &s->rq, at, &in))
+			s->lines[s->n_lines++] = s->rq.entry + at;
+		if (!mt_insn_decode(&d, &s->rq, s->rq.entry + at, &in))
 			break;
-		begins = ends_line(&in);
+		begins = mt_insn_ends_line(&in);
+		since = in.i.mnemonic == ZYDIS_MNEMONIC_MOVSXD ? 0 : since;
+		s->loaded[at] = since <= TABLE_NEAR;
 	}
-	return n;
+	return mt_stack_depths(&s->rq, s->lines, s->n_lines, &s->depth);
 }
-
-#define LINES_MAX 8192u
 
 static int walk(struct search *s, bool follow)
 {
-	_cleanup_free_ uint64_t *lines = NULL;
 	size_t budget = WALKED_MAX, n = 0;
 	struct mt_exits *out = s->out;
 	int r;
@@ -218,33 +239,75 @@ static int walk(struct search *s, bool follow)
 	for (;;) {
 		out->n = 1;
 		out->single = out->v[0].place.step == MT_STEP_SINGLE;
-		out->tails = s->full = s->bad = false;
-		r = mt_place_walk(&s->rq, lines, n, on_flow, s, &budget);
-		if (r || !s->tables || lines)
+		out->v[0].kind = MT_FUNC_ENTRY;
+		out->tails = s->full = s->bad = s->tables = false;
+		r = mt_place_walk(&s->rq, s->lines, n, on_flow, s, &budget);
+		if (r || !s->tables || n || !s->n_lines)
 			break;
-		lines = calloc(LINES_MAX, sizeof(*lines));
-		if (!lines)
-			return -ENOMEM;
-		n = sweep(s, lines, LINES_MAX);
+		n = s->n_lines;
 	}
 	out->cut = !follow;
 	return r ?: s->full ? -E2BIG : 0;
 }
 
+/* Such prefixes the kernel takes for no instruction that it could step over. */
+static bool is_refused(const struct mt_insn *in)
+{
+	return in->i.attributes &
+	       (ZYDIS_ATTRIB_HAS_LOCK | ZYDIS_ATTRIB_HAS_SEGMENT | ZYDIS_ATTRIB_HAS_NOTRACK);
+}
+
+static bool is_branched_to(const struct search *s, uint64_t addr)
+{
+	uint64_t at = s->rq.entry, target;
+	const uint64_t end = mt_place_end(&s->rq);
+	ZydisDecoder d;
+	struct mt_insn in;
+
+	mt_insn_init(&d);
+	for (; at < end && at - s->rq.entry < MT_STACK_MAX; at += in.i.length) {
+		if (!mt_insn_decode(&d, &s->rq, at, &in))
+			return false;
+		if (mt_insn_target(&in, &target) && target == addr)
+			return true;
+	}
+	return false;
+}
+
+/* Where the first instruction takes no probe the next may, unless it is come to again. */
 static int stand_at_entry(struct search *s)
 {
 	struct mt_exit *e = &s->out->v[0];
 	int r = mt_place(&s->rq, &e->place);
+	uint64_t at = s->rq.entry;
+	ZydisDecoder d;
+	struct mt_insn in;
 
+	mt_insn_init(&d);
+	while (!r && e->place.addr == at && mt_insn_decode(&d, &s->rq, at, &in) &&
+	       is_refused(&in)) {
+		at += in.i.length;
+		if (is_branched_to(s, at))
+			return -EOPNOTSUPP;
+		r = mt_place_at(&s->rq, at, "the kernel takes no probe before it", &e->place);
+		e->place.skip = (uint32_t)(at - s->rq.entry);
+	}
 	if (!r)
 		r = mt_elf_offset(s->elf, e->place.addr, &e->offset);
-	e->kind = MT_FUNC_ENTRY;
 	return r;
+}
+
+static void search_fini(struct search *s)
+{
+	free(s->lines);
+	free(s->loaded);
+	free(s->depth);
 }
 
 int mt_exits_find(const struct mt_elf *elf, uint64_t addr, uint64_t size, uint32_t kernel,
 		  struct mt_exits *ret)
 {
+	MT_CLEANUP(search_fini)
 	struct search s = {
 		.elf = elf,
 		.out = ret,
@@ -258,6 +321,8 @@ int mt_exits_find(const struct mt_elf *elf, uint64_t addr, uint64_t size, uint32
 		r = list_starts(&s, &starts);
 	if (!r)
 		r = stand_at_entry(&s);
+	if (!r)
+		r = sweep(&s);
 	if (!r)
 		r = walk(&s, true);
 	if (r == -E2BIG)

@@ -164,6 +164,25 @@ static enum mt_symbol_fit compare(const char *query, const char *name)
 	return MT_FIT_NONE;
 }
 
+/* Template arguments are left out where the query has none. */
+static void cut_templates(char *name)
+{
+	char *to = name;
+	int depth = 0;
+
+	for (const char *p = name; *p; p++) {
+		const bool op = p - name >= 8 && strncmp(p - 8, "operator", 8) == 0;
+
+		if (*p == '<' && !op)
+			depth++;
+		else if (*p == '>' && depth)
+			depth--;
+		else if (!depth)
+			*to++ = *p;
+	}
+	*to = '\0';
+}
+
 static enum mt_symbol_fit fit_mangled(const struct mt_symbol_query *q, const char *symbol)
 {
 	char shown[MT_DEMANGLED_MAX], packed[MT_DEMANGLED_MAX];
@@ -180,6 +199,10 @@ static enum mt_symbol_fit fit_mangled(const struct mt_symbol_query *q, const cha
 		*clone = '\0';
 	copy_packed(packed, sizeof(packed), shown);
 	fit = compare(q->name, packed);
+	if (fit == MT_FIT_NONE && !strchr(q->name, '<')) {
+		cut_templates(packed);
+		fit = compare(q->name, packed);
+	}
 	return fit != MT_FIT_NONE && addition && addition[0] == '.' ? MT_FIT_CLONE : fit;
 }
 
@@ -299,13 +322,49 @@ static void keep_near(struct mt_symbol_near *near, const char *name, unsigned in
 	near->distance[at] = d;
 }
 
+/* What stands before the last "::" of the query, or the beginning of its last word. */
+static bool find_hint(const char *query, char *hint, size_t size)
+{
+	char head[sizeof(((struct mt_symbol_query *)0)->name)];
+	const size_t n = name_length(query);
+	char *colon;
+
+	snprintf(head, sizeof(head), "%.*s", (int)n, query);
+	colon = strrchr(head, ':');
+	if (colon && colon > head) {
+		colon[-1] = '\0';
+		return last_identifier(head, hint, size) && strlen(hint) > 2;
+	}
+	if (!last_identifier(head, hint, size) || strlen(hint) < 4)
+		return false;
+	hint[4] = '\0';
+	return true;
+}
+
+/* A name of C++ or Rust that has something in common with the query. */
+static void try_mangled(const char *symbol, const char *hint, unsigned int d,
+			struct mt_symbol_near *near)
+{
+	char shown[MT_DEMANGLED_MAX];
+
+	if (!strstr(symbol, hint) || strstr(symbol, ".cold") ||
+	    !mt_demangle(symbol, true, shown, sizeof(shown)) ||
+	    strlen(shown) >= sizeof(near->names[0]))
+		return;
+	keep_near(near, shown, d);
+}
+
+#define NEAR_DEMANGLED_MAX 2000 /* names that are taken apart for it */
+
 void mt_symbol_near(const struct mt_elf *elf, const struct mt_symbol_query *q,
 		    struct mt_symbol_near *near)
 {
 	const size_t n = strlen(q->name);
-	const unsigned int most = n < 6 ? 1 : n < 12 ? 2 : 3;
-	char id[256], shown[MT_DEMANGLED_MAX];
+	const unsigned int most = n < 5 ? 1 : n < 12 ? 2 : 3;
+	unsigned int demangled = 0;
 	const struct mt_sym *syms;
+	char hint[256];
+	const bool hinted = find_hint(q->name, hint, sizeof(hint));
 	size_t count;
 
 	if (!n || n > NEAR_NAME_MAX || mt_elf_funcs(elf, &syms, &count))
@@ -315,15 +374,17 @@ void mt_symbol_near(const struct mt_elf *elf, const struct mt_symbol_query *q,
 		const size_t m = strnlen(name, NEAR_NAME_MAX + 1);
 		unsigned int d = most + 1;
 
+		if (mt_is_mangled(name)) {
+			if (hinted && demangled < NEAR_DEMANGLED_MAX && strstr(name, hint)) {
+				demangled++;
+				try_mangled(name, hint, most + 1, near);
+			}
+			continue;
+		}
 		if (m <= NEAR_NAME_MAX && m + most >= n && n + most >= m)
 			d = distance(q->name, n, name, m, most);
 		if (d <= most)
 			keep_near(near, name, d);
-		else if (mt_is_mangled(name) && last_identifier(q->name, id, sizeof(id)) &&
-			 strlen(id) > 2 && strstr(name, id) && !strstr(name, ".cold") &&
-			 mt_demangle(name, true, shown, sizeof(shown)) &&
-			 strlen(shown) < sizeof(near->names[0]))
-			keep_near(near, shown, most + 1);
 		else if (n > 3 && m <= NEAR_NAME_MAX && strcasestr(name, q->name))
 			keep_near(near, name, most + 1 + (unsigned int)(m - n));
 	}

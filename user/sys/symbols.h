@@ -40,8 +40,7 @@ struct mt_symbol_match {
 struct mt_symbol_matches {
 	struct mt_symbol_match v[MT_SYMBOL_MATCHES_MAX]; /* one for each address, in their order */
 	size_t n;
-	bool more;  /* than there is room for */
-	bool ifunc; /* there is one whose code is chosen at run time */
+	bool more; /* than there is room for */
 };
 
 /*
