@@ -41,26 +41,35 @@ static const char *plural(uint64_t n, const char *one, const char *many)
 	return n == 1 ? one : many;
 }
 
-/* Calls that have no part in the figures below, and what they allocated. */
-static void write_others(struct mt_writer *w, const struct mt_func_part *s, const char *what)
+/* Calls that have no part in the figures per call, and what they allocated. */
+static void write_others(struct mt_writer *w, const struct mt_func_part *p, const char *what)
 {
-	if (s->calls)
-		mt_writef(w,
-			  "%" PRIu64 " %s %s: %" PRIu64 " blocks allocated, %" PRIu64
-			  " freed; not in the figures per call\n",
-			  s->calls, plural(s->calls, "call", "calls"), what, s->mallocs, s->frees);
+	_cleanup_writer_ struct mt_writer text = {0};
+
+	if (!p->calls)
+		return;
+	mt_writef(&text,
+		  "%" PRIu64 " %s %s: %" PRIu64 " blocks allocated, %" PRIu64
+		  " freed; not in the figures per call",
+		  p->calls, plural(p->calls, "call", "calls"), what, p->mallocs, p->frees);
+	mt_write_wrapped(w, 0, MT_RENDER_COLUMNS, text.buf ? text.buf : "");
+}
+
+static void write_returned(struct mt_writer *w, const struct mt_func *f)
+{
+	if (!f->back.calls && !f->left.calls && !f->open.calls)
+		mt_write_str(w, "no calls\n");
+	else
+		mt_writef(w, "%" PRIu64 " %s returned\n", f->back.calls,
+			  plural(f->back.calls, "call", "calls"));
 }
 
 static void write_calls(struct mt_writer *w, const struct mt_func *f)
 {
 	const uint64_t lost = mt_func_lost(f);
 
-	if (!f->back.calls && !f->left.calls && !f->open.calls)
-		mt_write_str(w, "no calls\n");
-	else
-		mt_writef(w, "%" PRIu64 " %s returned\n", f->back.calls,
-			  plural(f->back.calls, "call", "calls"));
-	write_others(w, &f->left, "left without a return (exception, longjmp, end of the thread)");
+	write_returned(w, f);
+	write_others(w, &f->left, "left by an exception, a longjmp or the thread's end");
 	write_others(w, &f->open, "not over yet");
 	if (f->nested)
 		mt_writef(w, "%" PRIu64 " %s within a call of itself, as part of it\n", f->nested,

@@ -87,9 +87,6 @@ static int refuse(const struct mt_func_found *found, int r)
 	case -E2BIG:
 		why = "it is too large, or has too many exits";
 		break;
-	case -ENODATA:
-		why = "no way out of it was found: it never returns";
-		break;
 	case -EILSEQ:
 		why = "some of its code cannot be decoded";
 		break;

@@ -10,10 +10,11 @@
 #include "sys/place_internal.h"
 #include "sys/stack.h"
 
-#define WALKED_MAX 65536u /* instructions, of the function and what it jumps to */
-#define TABLE_NEAR 8u     /* instructions from the load of a table's entry to its jump */
-#define LINES_MAX  8192u  /* straight lines of one function */
-#define UNWIND_MAX 4096u  /* instructions of an unwinder's function and of what it calls */
+#define WALKED_MAX  65536u /* instructions, of the function and what it jumps to */
+#define TABLE_NEAR  8u     /* instructions from the load of a table's entry to its jump */
+#define UNSIZED_MAX 65536u /* bytes of a function whose size nobody knows */
+#define LINES_MAX   8192u  /* straight lines of one function */
+#define UNWIND_MAX  4096u  /* instructions of an unwinder's function and of what it calls */
 
 struct search {
 	const struct mt_elf *elf;
@@ -211,7 +212,7 @@ static int sweep(struct search *s)
 
 	s->size = mt_place_end(&s->rq) - s->rq.entry;
 	if (s->size > MT_STACK_MAX)
-		return 0; /* too large to be followed through tables */
+		return -E2BIG;
 	s->lines = calloc(LINES_MAX, sizeof(*s->lines));
 	s->loaded = calloc(s->size + 1, sizeof(*s->loaded));
 	if (!s->lines || !s->loaded)
@@ -319,6 +320,8 @@ int mt_exits_find(const struct mt_elf *elf, uint64_t addr, uint64_t size, uint32
 	memset(ret, 0, sizeof(*ret));
 	if (!r)
 		r = list_starts(&s, &starts);
+	if (!r && !size && mt_place_end(&s.rq) - addr > UNSIZED_MAX)
+		s.rq.size = UNSIZED_MAX;
 	if (!r)
 		r = stand_at_entry(&s);
 	if (!r)
@@ -329,9 +332,7 @@ int mt_exits_find(const struct mt_elf *elf, uint64_t addr, uint64_t size, uint32
 		r = walk(&s, false);
 	if (r)
 		return r;
-	if (s.bad)
-		return -EILSEQ;
-	return ret->n > 1 || ret->v[0].kind != MT_FUNC_ENTRY ? 0 : -ENODATA;
+	return s.bad ? -EILSEQ : 0;
 }
 
 /* Of unwinders, gcc's and LLVM's; and of longjmp: its returns are of no interest. */

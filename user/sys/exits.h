@@ -28,8 +28,8 @@ struct mt_exits {
 
 /*
  * The entry, which comes first, and all exits of the function at addr, of size bytes
- * (0: unknown). -ENOENT: no code; -E2BIG: too much of it, or too many exits; -ENODATA:
- * no way out of it was found; -EILSEQ: it cannot be decoded; -EOPNOTSUPP: the kernel
+ * (0: unknown). -ENOENT: no code; -E2BIG: too much of it, or too many exits;
+ * -EILSEQ: it cannot be decoded; -EOPNOTSUPP: the kernel
  * takes no probe at its first instruction.
  */
 int mt_exits_find(const struct mt_elf *elf, uint64_t addr, uint64_t size, uint32_t kernel,
