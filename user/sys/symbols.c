@@ -12,12 +12,11 @@
 /* The colon between BINARY and SYMBOL: not one of "::". */
 static const char *find_colon(const char *spec)
 {
-	for (const char *p = spec; (p = strchr(p, ':')); p++) {
-		if (p[1] != ':')
-			return p;
-		p++;
-	}
-	return NULL;
+	const char *p = strchr(spec, ':');
+
+	while (p && p[1] == ':')
+		p = strchr(p + 2, ':');
+	return p;
 }
 
 /* A name has no blanks that say anything: "f(int, char)" is "f(int,char)". */
@@ -56,7 +55,8 @@ int mt_symbol_parse(const char *spec, struct mt_symbol_query *q, const char **wh
 	memcpy(q->binary, spec, binary);
 	if (strncmp(name, "0x", 2) != 0) {
 		copy_packed(q->name, sizeof(q->name), name);
-		return 0;
+		*why = q->name[0] ? NULL : "no symbol is named";
+		return *why ? -EINVAL : 0;
 	}
 	errno = 0;
 	q->addr = strtoull(name, &end, 16);
