@@ -51,6 +51,7 @@ static void use_exits(const struct mt_elf *elf)
 	static struct mt_exits e;
 	static struct mt_symbol_matches m;
 	struct mt_symbol_near near = {0};
+	struct mt_exits_of of = {0};
 	struct mt_symbol_query q;
 	const struct mt_sym *syms;
 	struct mt_sym inside;
@@ -65,7 +66,9 @@ static void use_exits(const struct mt_elf *elf)
 			mt_symbol_find(elf, &q, &m, &inside);
 			mt_symbol_near(elf, &q, &near);
 		}
-		if (mt_exits_find(elf, syms[i].addr, syms[i].size, 0x061200, &e))
+		of.addr = syms[i].addr;
+		of.size = syms[i].size;
+		if (mt_exits_find(elf, &of, 0x061200, &e))
 			continue;
 		if (!e.n || e.n > MT_EXITS_MAX || !(e.v[0].kind & MT_FUNC_ENTRY))
 			abort();

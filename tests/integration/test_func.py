@@ -5,11 +5,12 @@ function's own record of each call."""
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import urllib.request
 
-from harness import (MEMTRACE, PYTHON, Failure, Lines, Skip, Target, Truth, case, cases, check,
+from harness import (MEMTRACE, PYTHON, Failure, Lines, Target, Truth, at_exit, case, cases, check,
                      count_env, equal, memtrace, need, one_line, popen, run, target, tmp)
 from test_census_programs import Nginx, Redis
 
@@ -131,7 +132,7 @@ def recursion():
     check(f["nested"] > 1000, f"nested calls {f['nested']}")
 
 
-@cases(**{f"{f}_{a}": (f, a) for f in ("jumper", "quiet_jumper", "ends")
+@cases(**{f"{f}_{a}": (f, a) for f in ("jumper", "quiet_jumper", "odd_jumper", "ends")
           for a in ("glibc", "jemalloc")})
 def left(how):
     """By longjmp, pthread_exit and pthread_cancel."""
@@ -247,6 +248,88 @@ def errors():
     one_line(refused(":f", 2), "BINARY:]SYMBOL")
     one_line(refused("0x1234", 2), "BINARY:0xADDRESS")
     one_line(refused("func_throws:0x1", 1), "no code")
+
+
+@case
+def debug_symbols():
+    """Of a stripped program, in a file that its build id names."""
+    prog, debug = tmp("prog"), tmp("prog.debug")
+    shutil.copy(target("func_calls"), prog)
+    for argv in (["objcopy", "--only-keep-debug", prog, debug], ["strip", prog]):
+        equal(run(argv)[0], 0, argv[0])
+    t = Target(prog)
+    rc, _, err = memtrace("diff", "-p", t.pid, "--func", "plain")
+    equal(rc, 1, "exit status")
+    one_line(err, "no function is called plain", "stripped")
+    found = re.search(r"Build ID: ([0-9a-f]+)", run(["readelf", "-n", prog])[1]).group(1)
+    path = f"/usr/lib/debug/.build-id/{found[:2]}/{found[2:]}.debug"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    at_exit(lambda: os.unlink(path))
+    shutil.copy(debug, path)
+    m = measure(t.pid, "plain")
+    t.step("plain 2 20")
+    equal(json.loads(m.stop())["returned"]["calls"], 40, "calls")
+
+
+SOURCES = {
+    "one.c": """
+        #include <stdlib.h>
+        #include <stdio.h>
+        __attribute__((noipa, used)) static void *helper(void) { return malloc(10); }
+        __attribute__((noinline)) static int copied(int n, int how)
+        { free(malloc(50 + n)); return how > 1 ? n * rand() : n; }
+        void *other(void); int more(int);
+        int main(void) {
+            puts("ready"); fflush(stdout);
+            for (int c; (c = getchar()) != EOF;) {
+                if (c != '\\n') continue;
+                free(helper()); free(other()); more(copied(7, 1));
+                puts("done"); fflush(stdout);
+            }
+        }
+    """,
+    "two.c": """
+        #include <stdlib.h>
+        __attribute__((noipa, used)) static void *helper(void) { return malloc(20000); }
+        void *other(void) { return helper(); }
+        int more(int n) { return n; }
+    """,
+}
+
+
+@case
+def same_names():
+    """Two static functions of one name in a file, told by their addresses; a copy that
+    the compiler made."""
+    for name, text in SOURCES.items():
+        with open(tmp(name), "w") as f:
+            f.write(text)
+    for how in ([], ["-static"]):
+        rc, _, err = run(["gcc", "-O2", "-fno-builtin", *how, "-o", tmp("prog"),
+                          *map(tmp, SOURCES)])
+        equal(rc, 0, err)
+        t = Target(tmp("prog"))
+        rc, _, err = memtrace("diff", "-p", t.pid, "--func", "helper")
+        equal(rc, 1, "exit status")
+        offers = re.findall(r"--func '(prog:0x[0-9a-f]+)'  helper", err)
+        equal(len(offers), 2, f"offers in {err}")
+        sizes = []
+        for name in offers:
+            m = measure(t.pid, name)
+            t.step()
+            f = json.loads(m.stop())
+            equal(f["returned"]["calls"], 1, f"calls of {name}")
+            sizes.append(f["returned"]["alloc_bytes"])
+        check(min(sizes) < 100 and max(sizes) >= 20000, f"sizes {sizes}")
+        t.finish()
+    symbols = run(["nm", tmp("prog")])[1]
+    if "copied." not in symbols:
+        return
+    t = Target(tmp("prog"))
+    m = measure(t.pid, "copied")
+    check(any("copied." in line for line in m.said), f"a copy is not told of: {m.said}")
+    t.step()
+    equal(json.loads(m.stop())["returned"]["calls"], 1, "calls of the copy")
 
 
 SQL = ["create table t (a integer primary key, b text)", "insert into t values (1, 'one')",

@@ -263,6 +263,8 @@ static void run_jumper(int n)
 {
 	if (!setjmp(far_away))
 		between(n);
+	else
+		over(n % 100);
 	deep(3);
 	free(kept[1]);
 	kept[1] = NULL;
@@ -283,6 +285,31 @@ static void run_quiet_jumper(int n)
 {
 	if (!setjmp(far_away))
 		quiet_jumper(n);
+}
+
+/* By a jump that goes through no library: what comes after it shows that it was left. */
+static __thread void *odd_buffer[5];
+
+MEASURED void odd_jumper(int n)
+{
+	struct call *c = record();
+
+	kept[2] = take(c, 40);
+	if (n % 2) {
+		c->left = 1;
+		__builtin_longjmp(odd_buffer, 1);
+	}
+	give(c, kept[2]);
+	kept[2] = NULL;
+}
+
+MEASURED void run_odd_jumper(int n)
+{
+	if (__builtin_setjmp(odd_buffer) == 0)
+		odd_jumper(n);
+	deep(2);
+	free(kept[2]);
+	kept[2] = NULL;
 }
 
 /* Threads that end in it, or are cancelled. */
@@ -369,6 +396,7 @@ static const struct function functions[] = {
 	{"varying", run_varying},
 	{"jumper", run_jumper},
 	{"quiet_jumper", run_quiet_jumper},
+	{"odd_jumper", run_odd_jumper},
 	{"ends", run_ends},
 	{"lasting", run_lasting},
 	{NULL, NULL},

@@ -63,6 +63,15 @@ static __attribute__((noinline, unused)) void deep(int n)
 	free(p);
 }
 
+/* The same, and leaves what lies on the stack there as it is, old return addresses too. */
+static __attribute__((noinline, unused)) void over(int n)
+{
+	volatile char room[4096];
+
+	room[0] = (char)n;
+	free(malloc(500 + (size_t)room[0]));
+}
+
 struct function {
 	const char *name;
 	void (*run)(int round); /* calls it once, or more */

@@ -133,6 +133,7 @@ static void run_pay(int n)
 	try {
 		farther(n);
 	} catch (...) {
+		over(n % 100);
 		deep(3);
 	}
 }

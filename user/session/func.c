@@ -100,34 +100,51 @@ static int refuse(const struct mt_func_found *found, int r)
 			found->sym.addr, why);
 }
 
-/* malloc itself: what it allocates is there only after it has returned. */
-static int check_not_allocator(const struct mt_session *s, const struct mt_func_found *found,
-			       const struct mt_exits *exits)
+/* Where the allocator's functions that are probed in the file begin; the caller frees *ret. */
+static int list_allocators(const struct mt_session *s, const struct stat *st, uint64_t **ret,
+			   size_t *n)
 {
+	size_t room = 0;
+
+	for (size_t i = 0; i < s->n_probed; i++)
+		room += s->probed[i].found->n_probes;
+	*ret = calloc(room + 1, sizeof(**ret));
+	*n = 0;
+	if (!*ret)
+		return -ENOMEM;
 	for (size_t i = 0; i < s->n_probed; i++) {
 		const struct mt_alloc_found *f = s->probed[i].found;
 
-		if (f->dev != found->file->f.st.st_dev || f->inode != found->file->f.st.st_ino)
+		if (f->dev != st->st_dev || f->inode != st->st_ino)
 			continue;
 		for (size_t k = 0; k < f->n_probes; k++)
-			if (f->probes[k].place.addr - f->probes[k].place.skip == found->sym.addr &&
-			    exits->v[0].kind & MT_FUNC_ENTRY)
-				return mt_err_r(-ENOTSUP,
-						"--func: %s is one of the allocator's own "
-						"functions, each call of which is one block: "
-						"memtrace -p counts them",
-						found->name);
+			(*ret)[(*n)++] = f->probes[k].place.addr - f->probes[k].place.skip;
 	}
+	return 0;
+}
+
+/* malloc itself: what it allocates is there only after it has returned. */
+static int check_not_allocator(const struct mt_func_found *found, const struct mt_exits_of *of)
+{
+	for (size_t i = 0; i < of->n; i++)
+		if (of->stops[i] == of->addr)
+			return mt_err_r(-ENOTSUP,
+					"--func: %s is one of the allocator's own functions, each "
+					"call of which is one block: memtrace -p counts them",
+					found->name);
 	return 0;
 }
 
 static void tell_exits(const struct mt_func_found *found, const struct mt_exits *e)
 {
 	const struct mt_place *p = &e->v[0].place;
+	size_t exits = 0;
 
+	for (size_t i = 0; i < e->n; i++)
+		exits += (e->v[i].kind & (MT_FUNC_EXIT | MT_FUNC_TAIL)) != 0;
 	mt_info("%s: probed at +%u (%s: %s)", found->name, p->skip, p->insn, p->why);
-	mt_info("%s: %zu exits%s%s; %zu of the %zu probes are single-stepped", found->name,
-		e->n - 1, e->tails ? ", some by jumps that cannot be followed" : "",
+	mt_info("%s: %zu exit%s%s%s; %zu of the %zu probes single-stepped", found->name, exits,
+		exits == 1 ? "" : "s", e->tails ? ", some by jumps that cannot be followed" : "",
 		e->cut ? "; jumps to other functions count as exits, there are too many to follow"
 		       : "",
 		e->single, e->n);
@@ -162,15 +179,18 @@ static void keep(struct mt_func *what, const struct mt_func_found *found)
 static int attach_found(struct mt_session *s, pid_t pid, const struct mt_func_found *found)
 {
 	_cleanup_free_ struct mt_exits *e = malloc(sizeof(*e));
-	int r = e ? mt_exits_find(found->file->f.elf, found->sym.addr, found->sym.size,
-				  mt_kernel_version(), e)
-		  : -ENOMEM;
+	_cleanup_free_ uint64_t *stops = NULL;
+	struct mt_exits_of of = {.addr = found->sym.addr, .size = found->sym.size};
+	int r = e ? list_allocators(s, &found->file->f.st, &stops, &of.n) : -ENOMEM;
 
-	if (r)
-		return refuse(found, r);
-	r = check_not_allocator(s, found, e);
+	of.stops = stops;
+	if (!r)
+		r = check_not_allocator(found, &of);
 	if (r)
 		return r;
+	r = mt_exits_find(found->file->f.elf, &of, mt_kernel_version(), e);
+	if (r)
+		return refuse(found, r);
 	tell_exits(found, e);
 	r = attach(s, pid, found->file->fd, e);
 	if (r)

@@ -26,7 +26,8 @@ static void put(const char *s, size_t n, void *opaque)
 
 	if (n >= o->size - o->len)
 		longjmp(o->full, 1);
-	memcpy(o->buf + o->len, s, n);
+	if (n)
+		memcpy(o->buf + o->len, s, n);
 	o->len += n;
 }
 

@@ -18,6 +18,7 @@
 
 struct search {
 	const struct mt_elf *elf;
+	const struct mt_exits_of *of;
 	struct mt_place_request rq;
 	struct mt_exits *out;
 	bool follow;     /* jumps to other functions of the file */
@@ -103,13 +104,21 @@ static void tail(struct search *s, uint64_t addr)
 	add(s, addr, MT_FUNC_TAIL, "a jump to another function");
 }
 
+static bool is_stop(const struct search *s, uint64_t addr)
+{
+	for (size_t i = 0; i < s->of->n; i++)
+		if (s->of->stops[i] == addr)
+			return true;
+	return false;
+}
+
 static unsigned int on_jump(struct search *s, const struct mt_flow *flow)
 {
 	if (!flow->slot && flow->target == s->rq.entry) {
 		add(s, flow->addr, MT_FUNC_AGAIN, "a jump back to the entry");
 		return 0;
 	}
-	if (!flow->slot && mt_place_in_text(&s->rq, flow->target) &&
+	if (!flow->slot && mt_place_in_text(&s->rq, flow->target) && !is_stop(s, flow->target) &&
 	    (flow->conditional ||
 	     (!is_stub(s, flow->target) && (s->follow || !is_start(s, flow->target)))))
 		return MT_FOLLOW_TARGET;
@@ -305,22 +314,23 @@ static void search_fini(struct search *s)
 	free(s->depth);
 }
 
-int mt_exits_find(const struct mt_elf *elf, uint64_t addr, uint64_t size, uint32_t kernel,
+int mt_exits_find(const struct mt_elf *elf, const struct mt_exits_of *of, uint32_t kernel,
 		  struct mt_exits *ret)
 {
 	MT_CLEANUP(search_fini)
 	struct search s = {
 		.elf = elf,
 		.out = ret,
-		.rq = {.entry = addr, .size = size, .kernel = kernel},
+		.of = of,
+		.rq = {.entry = of->addr, .size = of->size, .kernel = kernel},
 	};
 	_cleanup_free_ uint64_t *starts = NULL;
-	int r = mt_elf_text(elf, addr, &s.rq.text, &s.rq.text_len, &s.rq.text_addr);
+	int r = mt_elf_text(elf, of->addr, &s.rq.text, &s.rq.text_len, &s.rq.text_addr);
 
 	memset(ret, 0, sizeof(*ret));
 	if (!r)
 		r = list_starts(&s, &starts);
-	if (!r && !size && mt_place_end(&s.rq) - addr > UNSIZED_MAX)
+	if (!r && !of->size && mt_place_end(&s.rq) - of->addr > UNSIZED_MAX)
 		s.rq.size = UNSIZED_MAX;
 	if (!r)
 		r = stand_at_entry(&s);

@@ -26,13 +26,20 @@ struct mt_exits {
 	bool cut;      /* jumps to other functions of the file were not followed, either */
 };
 
+/* A function; and others, n of them, which are not followed: jumps there end it. */
+struct mt_exits_of {
+	uint64_t addr; /* link-time */
+	uint64_t size; /* bytes; 0: unknown */
+	const uint64_t *stops;
+	size_t n;
+};
+
 /*
- * The entry, which comes first, and all exits of the function at addr, of size bytes
- * (0: unknown). -ENOENT: no code; -E2BIG: too much of it, or too many exits;
- * -EILSEQ: it cannot be decoded; -EOPNOTSUPP: the kernel
- * takes no probe at its first instruction.
+ * The entry, which comes first, and all exits of the function. -ENOENT: no code; -E2BIG: too much
+ * of it, or too many exits; -EILSEQ: it cannot be decoded; -EOPNOTSUPP: the kernel takes no probe
+ * at its first instruction.
  */
-int mt_exits_find(const struct mt_elf *elf, uint64_t addr, uint64_t size, uint32_t kernel,
+int mt_exits_find(const struct mt_elf *elf, const struct mt_exits_of *of, uint32_t kernel,
 		  struct mt_exits *ret);
 /* Where the file's unwinder and its longjmp set the stack pointer, if it has them. */
 int mt_exits_unwind(const struct mt_elf *elf, uint32_t kernel, struct mt_exits *ret);

@@ -80,10 +80,13 @@ static uint32_t kind_at(const char *name)
 
 static int find(const char *name)
 {
+	struct mt_exits_of of = {0};
 	struct mt_sym sym;
 
 	assert_int_equal(mt_elf_find_func(elf, name, &sym), 0);
-	return mt_exits_find(elf, sym.addr, sym.size, mt_kernel_version(), &e);
+	of.addr = sym.addr;
+	of.size = sym.size;
+	return mt_exits_find(elf, &of, mt_kernel_version(), &e);
 }
 
 /* What stands at the labels of that name is all that there is. */
@@ -131,6 +134,24 @@ static void test_follows(void **state)
 	assert_int_equal(e.n, 2);
 }
 
+/* An allocator's functions are not. */
+static void test_stops(void **state)
+{
+	struct mt_exits_of of = {.n = 1};
+	struct mt_sym sym, other;
+
+	(void)state;
+	assert_int_equal(mt_elf_find_func(elf, "e_follow", &sym), 0);
+	assert_int_equal(mt_elf_find_func(elf, "e_other", &other), 0);
+	of.addr = sym.addr;
+	of.size = sym.size;
+	of.stops = &other.addr;
+	assert_int_equal(mt_exits_find(elf, &of, mt_kernel_version(), &e), 0);
+	assert_true(e.tails);
+	assert_int_equal(e.n, 2);
+	assert_int_equal(e.v[1].kind, MT_FUNC_TAIL);
+}
+
 static void test_tails(void **state)
 {
 	(void)state;
@@ -162,9 +183,11 @@ static void test_again(void **state)
 
 static void test_refused(void **state)
 {
+	const struct mt_exits_of nowhere = {.addr = 1, .size = 10};
+
 	(void)state;
 	assert_int_equal(find("e_bad"), -EILSEQ);
-	assert_int_equal(mt_exits_find(elf, 1, 10, mt_kernel_version(), &e), -ENOENT);
+	assert_int_equal(mt_exits_find(elf, &nowhere, mt_kernel_version(), &e), -ENOENT);
 }
 
 static void test_lock(void **state)
@@ -204,10 +227,11 @@ static int close_self(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_returns), cmocka_unit_test(test_follows),
-		cmocka_unit_test(test_tails),   cmocka_unit_test(test_tables),
-		cmocka_unit_test(test_again),   cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_lock),    cmocka_unit_test(test_unwinders),
+		cmocka_unit_test(test_returns),   cmocka_unit_test(test_follows),
+		cmocka_unit_test(test_tails),     cmocka_unit_test(test_stops),
+		cmocka_unit_test(test_tables),    cmocka_unit_test(test_again),
+		cmocka_unit_test(test_refused),   cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_unwinders),
 	};
 
 	return cmocka_run_group_tests(tests, open_self, close_self);

@@ -45,7 +45,7 @@ static void test_parse(void **state)
 static void test_parse_wrong(void **state)
 {
 	static const char *const wrong[] = {
-		"", ":f", "x:", "0x10", "x:0x", "x:0x1g", "x:0x11111111111111111"};
+		"", " ", ":f", "x:", "0x10", "x:0x", "x:0x1g", "x:0x11111111111111111"};
 	struct mt_symbol_query q;
 	const char *why;
 
