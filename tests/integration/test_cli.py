@@ -47,6 +47,31 @@ def unit_and_prefix():
 
 
 @case
+def label_and_signals():
+    t = hot()
+    tracer, first = attach(t.pid, "--label", "before deploy", "--snapshot-on", "hup")
+    asked = tracer.snapshot()
+    tracer.p.send_signal(signal.SIGHUP)
+    hung_up = tracer.object()
+    last = final(tracer)
+    equal([s["event"] for s in (first, asked, hung_up, last)], [None, "SIGUSR1", "SIGHUP", None],
+          "events")
+    for s in (first, asked, hung_up, last):
+        equal((s["label"], s["host"]), ("before deploy", os.uname().nodename), "label and host")
+    rc, out, _ = memtrace("-p", t.pid, "-f", "json", "-c", 1)
+    equal((rc, json.loads(out)["label"]), (0, None), "exit status and label of none")
+
+
+@case
+def bad_label_and_signal():
+    for args, want in ((("--snapshot-on", "SIGTERM"), "SIGTERM"), (("--snapshot-on", "x\ny"), "x"),
+                       (("--label", 128 * "x"), "127"), (("--label", ""), "empty")):
+        rc, out, err = memtrace("-p", 1, *args)
+        equal((rc, out), (2, ""), f"exit status and output of {args}")
+        one_line(err, want)
+
+
+@case
 def memstats_fields():
     t = hot()
     rc, out, _ = memtrace("-p", t.pid, "-f", "memstats", "-i", "10ms", "-c", 2)

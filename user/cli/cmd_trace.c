@@ -19,6 +19,7 @@
 #include "cli/events.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/signals.h"
 #include "cli/taker.h"
 #include "render/render.h"
 #include "session/session.h"
@@ -33,7 +34,8 @@ struct config {
 	bool all, follow, no_follow, freeze, no_freeze;
 	struct mt_select select;
 	uint64_t interval_ns, count, duration_ns;
-	const char *format, *output, *color;
+	const char *format, *output, *color, *label;
+	int snapshot_on;
 	enum mt_unit unit;
 	uint64_t max_stop_ns, max_blocks;
 	bool no_census, audit, strict, quiet, verbose, help, version;
@@ -65,6 +67,10 @@ static const struct mt_opt options[] = {
 	 "output format; default line, with the whole table at the end"},
 	{'o', "output", MT_OPT_STRING, "FILE", AT(output), NULL,
 	 "write there instead of standard output; %p pid, %t UTC time, %n sequence number"},
+	{0, "label", MT_OPT_STRING, "TEXT", AT(label), NULL,
+	 "a word that all snapshots carry (json), and diff and report show"},
+	{0, "snapshot-on", MT_OPT_SIGNAL, "SIGNAL", AT(snapshot_on), NULL,
+	 "take a snapshot at once when memtrace gets SIGNAL, as it does at SIGUSR1"},
 	{'u', "unit", MT_OPT_UNIT, "auto|B|KiB|MiB|GiB", AT(unit), NULL,
 	 "unit of line and table; line's default is MiB, table's auto"},
 	{0, "no-census", MT_OPT_FLAG, NULL, AT(no_census), NULL,
@@ -246,6 +252,7 @@ static int loop(struct trace *t)
 		case MT_EVENT_NO_READER:
 			return -EPIPE;
 		case MT_EVENT_SNAPSHOT:
+			mt_signal_name(t->events.signo, t->taker.event, sizeof(t->taker.event));
 			audit = true;
 			show = true;
 			break;
@@ -324,6 +331,7 @@ static int trace_all(struct trace *t, uint64_t start_ns)
 		return r;
 	say_attached(t, start_ns);
 	t->events.interactive = t->child > 0;
+	t->taker.label = t->cfg.label;
 	if (!t->cfg.output)
 		mt_events_watch_reader(&t->events, STDOUT_FILENO);
 	/* audits are to be hurried, too, without the capability to; see census.c */
@@ -413,7 +421,9 @@ static int run_trace(struct trace *t, char **command)
 	if (!r && mt_events_open(&t->events, mt_session_fd(t->session), t->cfg.interval_ns,
 				 t->cfg.duration_ns))
 		r = -EIO;
-	else if (!r)
+	else if (!r && t->cfg.snapshot_on)
+		r = mt_events_snapshot_on(&t->events, t->cfg.snapshot_on);
+	if (!r)
 		r = trace_all(t, start_ns);
 	if (!t->child && command)
 		return status;
@@ -453,6 +463,8 @@ static int check(struct config *cfg, bool dashdash, int n, char **operands)
 	status = check_targets(cfg, dashdash);
 	if (status)
 		return status;
+	if (cfg->label && strlen(cfg->label) >= MT_LABEL_SIZE)
+		return usage_error("--label: at most 127 bytes");
 	if (cfg->freeze && cfg->no_freeze)
 		return usage_error("give either --freeze or --no-freeze, not both");
 	if (cfg->audit && cfg->no_census)

@@ -19,8 +19,8 @@ static int watch(struct mt_events *e, int fd)
 	return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 }
 
-/* fd -1: a new one; else it is changed. */
-static int open_signals(int fd, bool resize)
+/* fd -1: a new one; else it is changed. more: another signal, 0 none. */
+static int open_signals(int fd, int more)
 {
 	sigset_t set;
 
@@ -28,8 +28,8 @@ static int open_signals(int fd, bool resize)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGUSR1);
-	if (resize)
-		sigaddset(&set, SIGWINCH);
+	if (more)
+		sigaddset(&set, more);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a write past ulimit -f is an error, not the end */
 	sigprocmask(SIG_BLOCK, &set, NULL);
@@ -59,7 +59,7 @@ int mt_events_open(struct mt_events *e, int session_fd, uint64_t interval_ns, ui
 	e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	e->timer_fd = open_timer(interval_ns, interval_ns);
 	e->deadline_fd = open_timer(duration_ns, 0);
-	e->signal_fd = open_signals(-1, false);
+	e->signal_fd = open_signals(-1, 0);
 	if (e->epoll_fd < 0 || e->timer_fd < 0 || e->deadline_fd < 0 || e->signal_fd < 0 ||
 	    watch(e, e->timer_fd) || watch(e, e->deadline_fd) || watch(e, e->signal_fd) ||
 	    watch(e, session_fd))
@@ -93,7 +93,8 @@ int mt_events_signal(struct mt_events *e, enum mt_event *ret)
 
 	if (read(e->signal_fd, &si, sizeof(si)) != sizeof(si))
 		return -EAGAIN;
-	if (si.ssi_signo == SIGUSR1) {
+	if (si.ssi_signo == SIGUSR1 || (int)si.ssi_signo == e->snapshot_on) {
+		e->signo = (int)si.ssi_signo;
 		*ret = MT_EVENT_SNAPSHOT;
 		return 0;
 	}
@@ -110,6 +111,14 @@ int mt_events_signal(struct mt_events *e, enum mt_event *ret)
 	return 0;
 }
 
+int mt_events_snapshot_on(struct mt_events *e, int signo)
+{
+	if (open_signals(e->signal_fd, signo) < 0)
+		return mt_err_r(-errno, "cannot wait for signal %d: %s", signo, strerror(errno));
+	e->snapshot_on = signo;
+	return 0;
+}
+
 void mt_events_watch_reader(struct mt_events *e, int fd)
 {
 	/* no event is asked for: an error is always told; a file refuses, and has no reader */
@@ -121,7 +130,7 @@ void mt_events_watch_reader(struct mt_events *e, int fd)
 
 int mt_events_watch_terminal(struct mt_events *e, int fd)
 {
-	if (open_signals(e->signal_fd, true) < 0 || watch(e, fd))
+	if (open_signals(e->signal_fd, SIGWINCH) < 0 || watch(e, fd))
 		return mt_err_r(-errno, "cannot wait for the terminal: %s", strerror(errno));
 	e->terminal_fd = fd;
 	return 0;

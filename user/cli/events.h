@@ -10,7 +10,7 @@ enum mt_event {
 	MT_EVENT_TICK,      /* the interval has passed */
 	MT_EVENT_SESSION,   /* the session's fd is readable */
 	MT_EVENT_STOP,      /* SIGINT or SIGTERM, the first one */
-	MT_EVENT_SNAPSHOT,  /* SIGUSR1 */
+	MT_EVENT_SNAPSHOT,  /* SIGUSR1, or the signal of mt_events_snapshot_on */
 	MT_EVENT_DEADLINE,  /* the duration has passed */
 	MT_EVENT_NO_READER, /* nobody reads standard output any more, or the terminal is gone */
 	MT_EVENT_KEY,       /* the terminal has something to read; see mt_events_watch_terminal */
@@ -19,7 +19,8 @@ enum mt_event {
 
 struct mt_events {
 	int epoll_fd, timer_fd, deadline_fd, signal_fd, reader_fd, terminal_fd;
-	int signo;        /* of the last MT_EVENT_STOP */
+	int signo;        /* of the last MT_EVENT_STOP or _SNAPSHOT */
+	int snapshot_on;  /* a signal that asks for a snapshot, beside SIGUSR1; 0 none */
 	bool from_user;   /* sent by a process, not by the terminal */
 	bool interactive; /* the terminal's Ctrl-C is another program's, too */
 	bool stopping;    /* a second signal ends at once */
@@ -31,6 +32,8 @@ struct mt_events {
  * to the deadline, 0 for none. 0 or -errno, logged.
  */
 int mt_events_open(struct mt_events *e, int session_fd, uint64_t interval_ns, uint64_t duration_ns);
+/* That signal asks for a snapshot, too. 0 or -errno, logged. */
+int mt_events_snapshot_on(struct mt_events *e, int signo);
 /* Also tells when the reader of a pipe on fd is gone. */
 void mt_events_watch_reader(struct mt_events *e, int fd);
 /* Also tells of what is typed on the terminal fd, and of its size. 0 or -errno, logged. */

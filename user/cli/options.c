@@ -11,6 +11,7 @@
 
 #include "base/writer.h"
 #include "cli/cli.h"
+#include "cli/signals.h"
 #include "target/select.h"
 
 #define NAME_MAX_LEN 64      /* longer words are compared with nothing */
@@ -304,12 +305,25 @@ static int set_containers(const struct mt_opt *o, const char *label, const char 
 	return set_select(MT_SELECT_CONTAINER, label, s, dst);
 }
 
+static int set_signal(const struct mt_opt *o, const char *label, const char *s, void *dst)
+{
+	char q[QUOTE_SIZE];
+	int r = mt_signal_parse(s, dst);
+
+	(void)o;
+	if (!r)
+		return 0;
+	return fail("%s: %s '%s': use SIGUSR1, SIGUSR2, SIGHUP, SIGQUIT or SIGRTMIN+1", label,
+		    r == -EPERM ? "no snapshot can be asked for by" : "there is no signal",
+		    mt_quote(q, sizeof(q), s));
+}
+
 static const set_fn setters[] = {
 	[MT_OPT_STRING] = set_string,         [MT_OPT_U64] = set_u64,
 	[MT_OPT_DURATION] = set_duration,     [MT_OPT_UNIT] = set_unit,
 	[MT_OPT_CHOICE] = set_choice,         [MT_OPT_PIDS] = set_pids,
 	[MT_OPT_COMMS] = set_comms,           [MT_OPT_CGROUP] = set_cgroup,
-	[MT_OPT_CONTAINERS] = set_containers,
+	[MT_OPT_CONTAINERS] = set_containers, [MT_OPT_SIGNAL] = set_signal,
 };
 
 struct parser {

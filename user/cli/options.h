@@ -25,6 +25,7 @@ enum mt_opt_type {
 	MT_OPT_DURATION, /* uint64_t ns */
 	MT_OPT_UNIT,     /* enum mt_unit */
 	MT_OPT_CHOICE,   /* const char *, one of choices */
+	MT_OPT_SIGNAL,   /* int; 0: not given */
 	MT_OPT_PIDS,     /* struct mt_pid_list, "1,2"; appends, duplicates dropped */
 	/* One struct mt_select for the three of them; mt_select_fini() it. All append. */
 	MT_OPT_COMMS,      /* "NAME,NAME" */

@@ -3,6 +3,7 @@
 #include "cli/taker.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -70,6 +71,8 @@ static int take_one(struct mt_taker *t, size_t i, enum mt_vm_depth depth, bool f
 		return 0;
 	}
 	m->v[m->n++] = s;
+	snprintf(s->event, sizeof(s->event), "%s", t->event);
+	snprintf(s->label, sizeof(s->label), "%s", t->label ? t->label : "");
 	s->final = s->final || final;
 	if (s->final && many(t))
 		mt_total_add(&t->total, s);
@@ -147,6 +150,7 @@ int mt_take(struct mt_taker *t, bool final, bool audit)
 		r = put(t, t->table, &m);
 	if (!final)
 		mt_session_forget_ended(t->session);
+	t->event[0] = '\0';
 	t->taken++;
 	return r;
 }

@@ -18,6 +18,8 @@ struct mt_taker {
 	bool all, follows;       /* targets may come that were not named: then there is a total */
 	bool launched;           /* one of them: its status is more than that of an audit */
 	bool audit;              /* was asked for */
+	const char *label;       /* of all snapshots; NULL none */
+	char event[32];          /* why the next moment is taken now; forgotten with it */
 	bool crowd;              /* more than one target was seen */
 	uint64_t taken;
 	bool lost, drifted, unaudited; /* what came of it */

@@ -109,6 +109,9 @@ static void fill_hostile(struct mt_snapshot *s)
 	memset(s->cgroup, '\xfe', sizeof(s->cgroup) - 1);
 	strcpy(s->container, "a\",pid=\"1\"} 5\nb\\");
 	strcpy(s->allocator, "glibc \033[31m");
+	strcpy(s->label, "</script>\n\033[2J");
+	strcpy(s->event, "SIG\"\xff");
+	strcpy(s->host, "no\nde");
 	s->vm_source = MT_VM_NONE;
 	s->since = MT_SINCE_CENSUS;
 	memset(&s->vm, 0, sizeof(s->vm));
@@ -216,12 +219,12 @@ static json_t *parse(const struct mt_snapshot *s, const char *format, size_t fla
 
 static void json_keys(json_t *root)
 {
-	static const char *const keys[] = {"schema",    "time",       "uptime_ns", "seq",  "final",
-					   "pid",       "start_time", "comm",      "exe",  "cgroup",
-					   "container", "runtime",    "allocator", "mode", "since",
-					   "memstats",  "large",      "live",      "vm",   "heap",
-					   "net",       "sizes",      "loss",      "gc",   "tracer",
-					   "runtimes",  "native"};
+	static const char *const keys[] = {
+		"schema",     "time",     "uptime_ns", "seq",      "final",     "pid",
+		"start_time", "comm",     "exe",       "cgroup",   "container", "runtime",
+		"allocator",  "mode",     "since",     "memstats", "large",     "live",
+		"vm",         "heap",     "net",       "sizes",    "loss",      "gc",
+		"tracer",     "runtimes", "native",    "event",    "label",     "host"};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (!at(root, keys[i]))
