@@ -271,6 +271,34 @@ def debug_symbols():
     equal(json.loads(m.stop())["returned"]["calls"], 40, "calls")
 
 
+@case
+def deleted():
+    """A program whose file is gone; the file that has its path now is another."""
+    prog = tmp("prog")
+    shutil.copy(target("func_calls"), prog)
+    t = Target(prog)
+    os.unlink(prog)
+    shutil.copy(target("func_throws"), prog)
+    m = measure(t.pid, "plain")
+    t.step("plain 0 20")
+    f = json.loads(m.stop())
+    equal((f["returned"]["calls"], f["binary"]), (20, prog), "calls, binary")
+
+
+@case
+def under_load():
+    """Probes come and go while all threads are in full run; what is read adds up."""
+    t = Target(target("func_calls"))
+    t.say("plain 8 40000")
+    for _ in range(5):
+        f = json.loads(Measure(t.pid, "plain", "-f", "json", "-d", "300ms").wait())
+        check(f["returned"]["calls"] > 10, f"calls: {f['returned']}")
+        check(f["open"]["calls"] <= 8 and f["open"]["mallocs"] <= 24, f"open: {f['open']}")
+        equal((f["left"]["calls"], f["loss"]["lost"]), (0, 0), "left, lost")
+        check(f["per_call"]["blocks"]["max"] <= 3, f"max: {f['per_call']}")
+    t.p.kill()
+
+
 SOURCES = {
     "one.c": """
         #include <stdlib.h>

@@ -27,6 +27,7 @@ struct search {
 	uint64_t *lines; /* where its straight lines begin; owned */
 	size_t n_lines;
 	uint8_t *loaded; /* by distance from the entry: a table was just read; owned */
+	bool sound;      /* depth is what it should be at each return */
 	int32_t *depth;  /* the same: of the stack, or MT_STACK_UNKNOWN; owned */
 	bool bad;        /* code that cannot be decoded */
 	bool full;
@@ -156,7 +157,7 @@ static enum jump classify(const struct search *s, const struct mt_insn *in)
 	if (table || !inside)
 		return table ? JUMP_STAYS : JUMP_LEAVES;
 	if (s->depth[at] > 0)
-		return indexed ? JUMP_STAYS : JUMP_EITHER;
+		return indexed || s->sound ? JUMP_STAYS : JUMP_EITHER;
 	return indexed && points_inside(s, in) ? JUMP_STAYS : JUMP_LEAVES;
 }
 
@@ -168,7 +169,8 @@ static void on_lost(struct search *s, const struct mt_flow *flow)
 
 	mt_insn_init(&d);
 	if (!mt_insn_decode(&d, &s->rq, flow->addr, &in)) {
-		s->bad = true;
+		/* elsewhere only what follows a call that does not return leads to it */
+		s->bad = s->bad || flow->addr - s->rq.entry < s->size;
 		return;
 	}
 	jump = classify(s, &in);
@@ -236,7 +238,7 @@ static int sweep(struct search *s)
 		since = in.i.mnemonic == ZYDIS_MNEMONIC_MOVSXD ? 0 : since;
 		s->loaded[at] = since <= TABLE_NEAR;
 	}
-	return mt_stack_depths(&s->rq, s->lines, s->n_lines, &s->depth);
+	return mt_stack_depths(&s->rq, s->lines, s->n_lines, &s->depth, &s->sound);
 }
 
 static int walk(struct search *s, bool follow)

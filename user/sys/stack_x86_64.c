@@ -20,6 +20,7 @@ struct depths {
 	int32_t frame;  /* where rbp points; MT_STACK_UNKNOWN: not into the stack */
 	uint32_t *queue;
 	size_t n;
+	bool odd; /* some return is not as deep as the entry */
 	ZydisDecoder decoder;
 };
 
@@ -107,6 +108,7 @@ static void line(struct depths *d, uint64_t at)
 	uint64_t target;
 
 	while (mt_insn_decode(&d->decoder, d->rq, at, &in)) {
+		d->odd = d->odd || (in.i.meta.category == ZYDIS_CATEGORY_RET && depth);
 		depth = behind(d, &in, depth);
 		if (mt_insn_target(&in, &target) && in.i.meta.category != ZYDIS_CATEGORY_CALL)
 			enqueue(d, target, depth);
@@ -130,7 +132,7 @@ static int32_t depth_of_body(const struct depths *d)
 }
 
 int mt_stack_depths(const struct mt_place_request *rq, const uint64_t *lines, size_t n,
-		    int32_t **ret)
+		    int32_t **ret, bool *sound)
 {
 	_cleanup_free_ uint32_t *queue = NULL;
 	_cleanup_free_ int32_t *depth = NULL;
@@ -157,6 +159,7 @@ int mt_stack_depths(const struct mt_place_request *rq, const uint64_t *lines, si
 		while (head < d.n)
 			line(&d, rq->entry + queue[head++]);
 	}
+	*sound = !d.odd;
 	*ret = TAKE_PTR(depth);
 	return 0;
 }
