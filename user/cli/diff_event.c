@@ -1,10 +1,488 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* memtrace diff -p PID EVENT: two snapshots around each event, and their difference. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "cli/attach.h"
 #include "cli/cli.h"
 #include "cli/diff.h"
+#include "cli/diff_output.h"
+#include "cli/events.h"
+#include "session/session.h"
+#include "target/launch.h"
+#include "trigger/trigger.h"
+
+#define REPEAT_MAX 1000 /* all of their snapshots are kept, 30 KiB each and more */
+
+/* Why the waiting for an event was over. */
+enum end {
+	END_NOT,
+	END_CAME,     /* the event */
+	END_NO_MORE,  /* it will not come again, as it says itself */
+	END_STOPPED,  /* a signal */
+	END_DEADLINE, /* --duration */
+	END_GONE,     /* no process is left */
+};
+
+struct waiter {
+	const struct mt_diff_config *cfg;
+	const struct mt_trigger_ops *ops;
+	void *trigger; /* ops' */
+	struct mt_session *session;
+	struct mt_events events;
+	struct mt_diff_output out;
+	bool each;               /* every difference is shown by itself, at once */
+	bool stopping;           /* a stop signal came, and the event comes of it */
+	struct mt_moment *v;     /* all that were taken; owned, what they hold, too */
+	size_t n;                /* of v */
+	size_t old;              /* in v: where the repetition that is on began; n: it has not */
+	struct mt_moment *pairs; /* old, new, old, new; owned, what they hold is v's */
+	size_t done;             /* repetitions */
+	bool lost;
+	enum end end;
+};
+
+static int take(struct waiter *w, enum mt_vm_depth depth, const char *event, struct mt_moment *ret)
+{
+	const size_t n = mt_session_count(w->session);
+	MT_CLEANUP(mt_moment_fini) struct mt_moment m = {.v = calloc(n + 1, sizeof(*m.v))};
+	int r = m.v ? 0 : mt_err_r(-ENOMEM, "out of memory");
+
+	for (size_t i = 0; i < n && !r; i++) {
+		r = mt_session_snapshot(w->session, i, depth, &m.v[i]);
+		if (r)
+			return mt_err_r(r, "cannot take a snapshot: %s", strerror(-r));
+		m.n++;
+		snprintf(m.v[i]->event, sizeof(m.v[i]->event), "%s", event);
+		w->lost = w->lost || mt_snapshot_lost(m.v[i]);
+	}
+	if (r)
+		return r;
+	*ret = m;
+	m = (struct mt_moment){0};
+	return 0;
+}
+
+/* Takes one to be compared, which stays. */
+static int keep(struct waiter *w, const char *event)
+{
+	struct mt_moment *v = reallocarray(w->v, w->n + 1, sizeof(*v));
+	int r;
+
+	if (!v)
+		return mt_err_r(-ENOMEM, "out of memory");
+	w->v = v;
+	mt_session_freeze(w->session, !w->cfg->no_freeze);
+	r = take(w, MT_VM_FULL, event, &v[w->n]);
+	mt_session_freeze(w->session, false);
+	if (!r)
+		w->n++;
+	return r;
+}
+
+static int show(struct waiter *w, const struct mt_moment *pairs, size_t n)
+{
+	MT_CLEANUP(mt_diff_free) struct mt_diff *d = NULL;
+	int r = mt_diff_new(pairs, n, w->ops->what(w->trigger), &d);
+
+	if (r)
+		return mt_err_r(r, "out of memory");
+	return mt_diff_output_put(&w->out, d);
+}
+
+/* The difference so far, without an end to anything. */
+static int show_so_far(struct waiter *w)
+{
+	struct mt_moment pair[2];
+	int r;
+
+	if (w->old == w->n)
+		return 0;
+	r = keep(w, "SIGUSR1");
+	if (r)
+		return r;
+	pair[0] = w->v[w->old];
+	pair[1] = w->v[--w->n];
+	r = show(w, pair, 1);
+	mt_moment_fini(&pair[1]);
+	return r;
+}
+
+/* The second moment of the repetition that is on. */
+static int take_new(struct waiter *w)
+{
+	struct mt_moment *pairs;
+	int r = keep(w, "after");
+
+	if (r)
+		return r;
+	pairs = reallocarray(w->pairs, w->done + 1, 2 * sizeof(*pairs));
+	if (!pairs)
+		return mt_err_r(-ENOMEM, "out of memory");
+	w->pairs = pairs;
+	pairs[2 * w->done] = w->v[w->old];
+	pairs[2 * w->done + 1] = w->v[w->n - 1];
+	w->old = w->ops->joined ? w->n - 1 : w->n;
+	w->done++;
+	return 0;
+}
+
+/* Only of what is shown at once: what is needed no more goes. */
+static int show_each(struct waiter *w)
+{
+	int r = show(w, w->pairs, 1);
+
+	for (size_t i = 0; i < w->old; i++)
+		mt_moment_fini(&w->v[i]);
+	w->n -= w->old;
+	memmove(w->v, w->v + w->old, w->n * sizeof(*w->v));
+	w->old = 0;
+	w->done = 0;
+	return r;
+}
+
+/* What the event says becomes a moment. 0 or -errno. */
+static int obey(struct waiter *w, enum mt_trigger_says says)
+{
+	int r = 0;
+
+	if (says == MT_TRIGGER_OLD) {
+		w->old = w->n;
+		r = keep(w, "before");
+	} else if (says == MT_TRIGGER_NEW && w->old < w->n) {
+		w->end = END_CAME;
+		r = take_new(w);
+	} else if (says == MT_TRIGGER_END) {
+		w->end = END_NO_MORE;
+	}
+	if (says != MT_TRIGGER_WAIT && w->ops->taken)
+		w->ops->taken(w->trigger);
+	return r;
+}
+
+static int service(struct waiter *w)
+{
+	enum mt_trigger_says says = MT_TRIGGER_WAIT;
+	int r = w->ops->service ? w->ops->service(w->trigger, &says) : 0;
+
+	return r ? r : obey(w, says);
+}
+
+static int look(struct waiter *w, const struct mt_moment *now)
+{
+	enum mt_trigger_says says = MT_TRIGGER_WAIT;
+	int r = w->ops->look(w->trigger, now, &says);
+
+	return r ? r : obey(w, says);
+}
+
+static int take_and_look(struct waiter *w)
+{
+	MT_CLEANUP(mt_moment_fini) struct mt_moment now = {0};
+	int r;
+
+	if (!w->ops->look)
+		return 0;
+	r = take(w, w->ops->depth(w->trigger), "", &now);
+	return r ? r : look(w, &now);
+}
+
+static void stop(struct waiter *w)
+{
+	if (w->ops->stop && w->ops->stop(w->trigger, w->events.signo, !w->events.from_user))
+		w->stopping = true;
+	else
+		w->end = END_STOPPED;
+}
+
+static bool is_busy(const struct waiter *w)
+{
+	return w->ops->busy && w->ops->busy(w->trigger);
+}
+
+static int handle(struct waiter *w, enum mt_event ev)
+{
+	int r;
+
+	switch (ev) {
+	case MT_EVENT_SESSION:
+		r = mt_session_service(w->session);
+		return r ? r : service(w);
+	case MT_EVENT_TRIGGER:
+		return service(w);
+	case MT_EVENT_TICK:
+		return take_and_look(w);
+	case MT_EVENT_SNAPSHOT:
+		return show_so_far(w);
+	case MT_EVENT_STOP:
+		stop(w);
+		return 0;
+	case MT_EVENT_DEADLINE:
+		w->end = END_DEADLINE;
+		return 0;
+	case MT_EVENT_NO_READER:
+		return -EPIPE;
+	case MT_EVENT_KEY:
+	case MT_EVENT_RESIZE: /* nobody asked for them */
+		return 0;
+	}
+	return 0;
+}
+
+/* Until the event has come, or will not. */
+static int wait_for_it(struct waiter *w)
+{
+	int r = 0;
+
+	while (!r && w->end == END_NOT) {
+		enum mt_event ev;
+
+		/* a command runs to its end, whatever becomes of the processes */
+		if (!mt_session_alive(w->session) && !is_busy(w)) {
+			r = service(w); /* it may have come with the end */
+			if (!r && w->end == END_NOT)
+				w->end = END_GONE;
+			break;
+		}
+		r = mt_events_wait(&w->events, &ev);
+		if (!r)
+			r = handle(w, ev);
+	}
+	return r;
+}
+
+/* One repetition. Not joined to the one before it begins with a snapshot of its own. */
+static int repeat_once(struct waiter *w, bool first)
+{
+	const bool begins = !w->ops->own_start && w->old == w->n;
+	int r = begins ? keep(w, "before") : 0;
+
+	w->end = END_NOT;
+	if (!r && w->ops->start)
+		r = w->ops->start(w->trigger);
+	if (!r && first && w->ops->look)
+		r = look(w, &w->v[w->old]);
+	return r ? r : wait_for_it(w);
+}
+
+static size_t repetitions(const struct waiter *w)
+{
+	return w->each ? SIZE_MAX : w->cfg->repeat ? w->cfg->repeat : 1;
+}
+
+static int status_of(const struct waiter *w)
+{
+	return w->ops->status ? w->ops->status(w->trigger) : 0;
+}
+
+static int repeat(struct waiter *w)
+{
+	bool more = true, first = true;
+	int r = 0;
+
+	while (!r && more) {
+		r = repeat_once(w, first);
+		if (!r && w->end == END_CAME && w->each)
+			r = show_each(w);
+		more = w->end == END_CAME && w->done < repetitions(w) && !w->stopping &&
+		       !status_of(w);
+		first = false;
+	}
+	return r;
+}
+
+/* Says why there is less than was asked for. */
+static void say_end(const struct waiter *w)
+{
+	const size_t of = repetitions(w);
+	char so_far[64] = "what follows is the difference so far", duration[MT_DURATION_SIZE];
+
+	if (w->done)
+		snprintf(so_far, sizeof(so_far), "%zu of %zu repetition%s", w->done, of,
+			 of == 1 ? "" : "s");
+	switch (w->end) {
+	case END_GONE:
+		mt_warn("%s ended before the event: %s",
+			w->cfg->pids.n == 1 ? "the process" : "the processes", so_far);
+		break;
+	case END_DEADLINE:
+		mt_warn("the event did not come within %s: %s",
+			mt_format_duration(duration, sizeof(duration), w->cfg->duration_ns),
+			so_far);
+		break;
+	case END_STOPPED:
+		mt_warn("SIG%s came before the event: %s", sigabbrev_np(w->events.signo), so_far);
+		break;
+	case END_NO_MORE:
+		mt_warn("the event will not come any more: %s", so_far);
+		break;
+	case END_NOT:
+	case END_CAME:
+		break;
+	}
+}
+
+/* All that there is; of a repetition that was cut short only if there is no whole one. */
+static int show_all(struct waiter *w)
+{
+	const bool cut = !w->done && w->old < w->n;
+	int r = 0;
+
+	if (w->each && (w->end == END_NO_MORE || w->end == END_CAME))
+		return 0;
+	if (w->end != END_CAME)
+		say_end(w);
+	if (cut)
+		r = take_new(w);
+	return r || !w->done ? r : show(w, w->pairs, w->done);
+}
+
+/* What the event left running, with the signals that are meant for it. */
+static int wait_for_rest(struct waiter *w)
+{
+	int r = 0;
+
+	while (!r && is_busy(w)) {
+		enum mt_trigger_says says;
+		enum mt_event ev;
+
+		r = mt_events_wait(&w->events, &ev);
+		if (!r && ev == MT_EVENT_STOP)
+			stop(w);
+		if (!r)
+			r = w->ops->service(w->trigger, &says);
+	}
+	return r;
+}
+
+static void say_keys(const struct waiter *w)
+{
+	if (w->ops == &mt_trigger_enter && !w->cfg->quiet)
+		fprintf(stderr, "memtrace: press Enter for what changed, Ctrl-D to end\n");
+}
+
+static int watch(struct waiter *w)
+{
+	const int fd = w->ops->fd ? w->ops->fd(w->trigger) : -1;
+	int r = mt_events_open(&w->events, mt_session_fd(w->session),
+			       w->ops->look ? w->cfg->interval_ns : 0, w->cfg->duration_ns);
+
+	if (!r && fd >= 0)
+		r = mt_events_watch_trigger(&w->events, fd);
+	if (!r && !w->cfg->output)
+		mt_events_watch_reader(&w->events, STDOUT_FILENO);
+	w->events.interactive = w->ops->stop;
+	return r;
+}
+
+static int attach(struct waiter *w)
+{
+	const struct mt_session_opts opts = {
+		.max_targets = w->cfg->pids.n,
+		.no_census = w->cfg->no_census,
+		.max_stop_ns = w->cfg->max_stop_ns,
+	};
+	const uint64_t start_ns = mt_clock_ns(CLOCK_MONOTONIC);
+	int r = mt_session_new(&opts, &w->session);
+
+	if (!r)
+		r = mt_attach_pids(w->session, &w->cfg->pids);
+	if (!r && w->ops->attach)
+		r = w->ops->attach(w->trigger, w->session);
+	if (r)
+		return r;
+	mt_attach_say(w->session, start_ns);
+	mt_attach_drop(w->cfg->output, w->ops == &mt_trigger_command && mt_launch_changes_user());
+	return watch(w);
+}
+
+/* r is what ended it: 0, -errno, or the exit status of a command that could not run. */
+static int finish(struct waiter *w, int r)
+{
+	int status = status_of(w);
+	const bool short_of = w->end == END_DEADLINE ||
+			      (w->ops->awaited && (w->end == END_GONE || w->end == END_NO_MORE));
+
+	if (r > 0)
+		return r;
+	if (status == MT_EXIT_OK && ((r && r != -EPIPE) || (short_of && !w->each)))
+		status = MT_EXIT_FAILED;
+	if (w->cfg->strict && w->lost)
+		status = MT_EXIT_LOST;
+	return status;
+}
+
+static int run(struct waiter *w)
+{
+	int r = attach(w), rest;
+
+	if (r)
+		return finish(w, r);
+	say_keys(w);
+	r = repeat(w);
+	if (!r)
+		r = show_all(w);
+	/* what is counted no more costs no more */
+	if (is_busy(w))
+		mt_session_free(&w->session);
+	rest = wait_for_rest(w);
+	return finish(w, r ? r : rest);
+}
+
+static const struct mt_trigger_ops *choose(const struct mt_diff_config *cfg, char **command,
+					   struct mt_trigger_arg *arg)
+{
+	arg->argv = command;
+	if (command)
+		return mt_trigger_find("command");
+	arg->ns = cfg->for_ns;
+	if (cfg->for_ns)
+		return mt_trigger_find("for");
+	arg->text = cfg->when ? cfg->when : cfg->usdt;
+	return mt_trigger_find(cfg->when   ? "when"
+			       : cfg->usdt ? "usdt"
+			       : cfg->oom  ? "oom"
+					   : "enter");
+}
+
+static int check(const struct waiter *w)
+{
+	if (w->cfg->repeat > REPEAT_MAX)
+		return mt_err_r(-EINVAL, "diff: --repeat: at most %d", REPEAT_MAX);
+	return 0;
+}
 
 int mt_diff_event(const struct mt_diff_config *cfg, char **command)
 {
-	(void)cfg;
-	(void)command;
-	return MT_EXIT_FAILED;
+	struct waiter w = {.cfg = cfg};
+	struct mt_trigger_arg arg = {0};
+	int r, status;
+
+	w.ops = choose(cfg, command, &arg);
+	w.each = w.ops == &mt_trigger_enter && !cfg->repeat;
+	r = check(&w);
+	if (!r)
+		r = mt_diff_output_open(&w.out, cfg);
+	if (!r)
+		r = w.ops->open(&arg, &w.trigger);
+	if (r) {
+		status = r > 0 ? r : r == -EINVAL ? MT_EXIT_USAGE : MT_EXIT_FAILED;
+	} else {
+		status = run(&w);
+		w.ops->close(w.trigger);
+	}
+	mt_session_free(&w.session);
+	mt_diff_output_close(&w.out);
+	for (size_t i = 0; i < w.n; i++)
+		mt_moment_fini(&w.v[i]);
+	free(w.v);
+	free(w.pairs);
+	return status;
 }

@@ -35,8 +35,8 @@ struct mt_trigger_ops {
 	bool awaited;     /* it may never come, which is a failure */
 	/*
 	 * Checks what can be checked before anything is attached. What *ret points to
-	 * is the event's own, freed by close. -EINVAL: the value is wrong, exit status
-	 * 2; or -errno; one line logged.
+	 * is the event's own, freed by close. 0; -EINVAL: the value is wrong, exit
+	 * status 2; another -errno, 1; or above 0 the exit status. One line logged.
 	 */
 	int (*open)(const struct mt_trigger_arg *arg, void **ret);
 	/*
@@ -51,7 +51,7 @@ struct mt_trigger_ops {
 	 * close. May be NULL, or give -1: only the session's own fd is watched.
 	 */
 	int (*fd)(const void *t);
-	/* The first snapshot of a repetition was taken: let it begin. May be NULL. As attach. */
+	/* The first snapshot of a repetition was taken: let it begin. May be NULL. As open. */
 	int (*start)(void *t);
 	/*
 	 * The fd, or the session's, was readable: must not block. One thing is said at a
@@ -75,7 +75,7 @@ struct mt_trigger_ops {
 	bool (*busy)(const void *t);
 	/*
 	 * The exit status that the whole command is to have; not 0 ends the repetitions.
-	 * May be NULL: 0. Where open, attach or start failed 0 means: as ever.
+	 * May be NULL: 0.
 	 */
 	int (*status)(const void *t);
 	void (*close)(void *t);
