@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* memtrace diff -p PID EVENT: two snapshots around each event, and their difference. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "cli/cli.h"
 #include "cli/diff.h"
 #include "cli/diff_output.h"
+#include "cli/diff_pairs.h"
 #include "cli/events.h"
 #include "session/session.h"
 #include "target/launch.h"
@@ -38,54 +40,11 @@ struct waiter {
 	struct mt_session *session;
 	struct mt_events events;
 	struct mt_diff_output out;
-	bool each;               /* every difference is shown by itself, at once */
-	bool stopping;           /* a stop signal came, and the event comes of it */
-	struct mt_moment *v;     /* all that were taken; owned, what they hold, too */
-	size_t n;                /* of v */
-	size_t old;              /* in v: where the repetition that is on began; n: it has not */
-	struct mt_moment *pairs; /* old, new, old, new; owned, what they hold is v's */
-	size_t done;             /* repetitions */
-	bool lost;
+	struct mt_diff_pairs pairs;
+	bool each;     /* every difference is shown by itself, at once */
+	bool stopping; /* a stop signal came, and the event comes of it */
 	enum end end;
 };
-
-static int take(struct waiter *w, enum mt_vm_depth depth, const char *event, struct mt_moment *ret)
-{
-	const size_t n = mt_session_count(w->session);
-	MT_CLEANUP(mt_moment_fini) struct mt_moment m = {.v = calloc(n + 1, sizeof(*m.v))};
-	int r = m.v ? 0 : mt_err_r(-ENOMEM, "out of memory");
-
-	for (size_t i = 0; i < n && !r; i++) {
-		r = mt_session_snapshot(w->session, i, depth, &m.v[i]);
-		if (r)
-			return mt_err_r(r, "cannot take a snapshot: %s", strerror(-r));
-		m.n++;
-		snprintf(m.v[i]->event, sizeof(m.v[i]->event), "%s", event);
-		w->lost = w->lost || mt_snapshot_lost(m.v[i]);
-	}
-	if (r)
-		return r;
-	*ret = m;
-	m = (struct mt_moment){0};
-	return 0;
-}
-
-/* Takes one to be compared, which stays. */
-static int keep(struct waiter *w, const char *event)
-{
-	struct mt_moment *v = reallocarray(w->v, w->n + 1, sizeof(*v));
-	int r;
-
-	if (!v)
-		return mt_err_r(-ENOMEM, "out of memory");
-	w->v = v;
-	mt_session_freeze(w->session, !w->cfg->no_freeze);
-	r = take(w, MT_VM_FULL, event, &v[w->n]);
-	mt_session_freeze(w->session, false);
-	if (!r)
-		w->n++;
-	return r;
-}
 
 static int show(struct waiter *w, const struct mt_moment *pairs, size_t n)
 {
@@ -103,48 +62,13 @@ static int show_so_far(struct waiter *w)
 	struct mt_moment pair[2];
 	int r;
 
-	if (w->old == w->n)
+	if (!mt_diff_pairs_begun(&w->pairs))
 		return 0;
-	r = keep(w, "SIGUSR1");
+	r = mt_diff_pairs_so_far(&w->pairs, pair);
 	if (r)
 		return r;
-	pair[0] = w->v[w->old];
-	pair[1] = w->v[--w->n];
 	r = show(w, pair, 1);
 	mt_moment_fini(&pair[1]);
-	return r;
-}
-
-/* The second moment of the repetition that is on. */
-static int take_new(struct waiter *w)
-{
-	struct mt_moment *pairs;
-	int r = keep(w, "after");
-
-	if (r)
-		return r;
-	pairs = reallocarray(w->pairs, w->done + 1, 2 * sizeof(*pairs));
-	if (!pairs)
-		return mt_err_r(-ENOMEM, "out of memory");
-	w->pairs = pairs;
-	pairs[2 * w->done] = w->v[w->old];
-	pairs[2 * w->done + 1] = w->v[w->n - 1];
-	w->old = w->ops->joined ? w->n - 1 : w->n;
-	w->done++;
-	return 0;
-}
-
-/* Only of what is shown at once: what is needed no more goes. */
-static int show_each(struct waiter *w)
-{
-	int r = show(w, w->pairs, 1);
-
-	for (size_t i = 0; i < w->old; i++)
-		mt_moment_fini(&w->v[i]);
-	w->n -= w->old;
-	memmove(w->v, w->v + w->old, w->n * sizeof(*w->v));
-	w->old = 0;
-	w->done = 0;
 	return r;
 }
 
@@ -154,11 +78,10 @@ static int obey(struct waiter *w, enum mt_trigger_says says)
 	int r = 0;
 
 	if (says == MT_TRIGGER_OLD) {
-		w->old = w->n;
-		r = keep(w, "before");
-	} else if (says == MT_TRIGGER_NEW && w->old < w->n) {
+		r = mt_diff_pairs_begin(&w->pairs);
+	} else if (says == MT_TRIGGER_NEW && mt_diff_pairs_begun(&w->pairs)) {
 		w->end = END_CAME;
-		r = take_new(w);
+		r = mt_diff_pairs_end(&w->pairs);
 	} else if (says == MT_TRIGGER_END) {
 		w->end = END_NO_MORE;
 	}
@@ -190,7 +113,7 @@ static int take_and_look(struct waiter *w)
 
 	if (!w->ops->look)
 		return 0;
-	r = take(w, w->ops->depth(w->trigger), "", &now);
+	r = mt_diff_pairs_look(&w->pairs, w->ops->depth(w->trigger), &now);
 	return r ? r : look(w, &now);
 }
 
@@ -261,14 +184,14 @@ static int wait_for_it(struct waiter *w)
 /* One repetition. Not joined to the one before it begins with a snapshot of its own. */
 static int repeat_once(struct waiter *w, bool first)
 {
-	const bool begins = !w->ops->own_start && w->old == w->n;
-	int r = begins ? keep(w, "before") : 0;
+	const bool begins = !w->ops->own_start && !mt_diff_pairs_begun(&w->pairs);
+	int r = begins ? mt_diff_pairs_begin(&w->pairs) : 0;
 
 	w->end = END_NOT;
 	if (!r && w->ops->start)
 		r = w->ops->start(w->trigger);
 	if (!r && first && w->ops->look)
-		r = look(w, &w->v[w->old]);
+		r = look(w, &w->pairs.v[w->pairs.old]);
 	return r ? r : wait_for_it(w);
 }
 
@@ -289,9 +212,11 @@ static int repeat(struct waiter *w)
 
 	while (!r && more) {
 		r = repeat_once(w, first);
-		if (!r && w->end == END_CAME && w->each)
-			r = show_each(w);
-		more = w->end == END_CAME && w->done < repetitions(w) && !w->stopping &&
+		if (!r && w->end == END_CAME && w->each) {
+			r = show(w, w->pairs.pairs, 1);
+			mt_diff_pairs_forget(&w->pairs);
+		}
+		more = w->end == END_CAME && w->pairs.done < repetitions(w) && !w->stopping &&
 		       !status_of(w);
 		first = false;
 	}
@@ -304,8 +229,8 @@ static void say_end(const struct waiter *w)
 	const size_t of = repetitions(w);
 	char so_far[64] = "what follows is the difference so far", duration[MT_DURATION_SIZE];
 
-	if (w->done)
-		snprintf(so_far, sizeof(so_far), "%zu of %zu repetition%s", w->done, of,
+	if (w->pairs.done)
+		snprintf(so_far, sizeof(so_far), "%zu of %zu repetition%s", w->pairs.done, of,
 			 of == 1 ? "" : "s");
 	switch (w->end) {
 	case END_GONE:
@@ -323,8 +248,13 @@ static void say_end(const struct waiter *w)
 	case END_NO_MORE:
 		mt_warn("the event will not come any more: %s", so_far);
 		break;
+	case END_CAME: /* but not as often as was asked for */
+		if (status_of(w))
+			mt_warn("exit status %d: %s", status_of(w), so_far);
+		else
+			mt_warn("SIG%s came: %s", sigabbrev_np(w->events.signo), so_far);
+		break;
 	case END_NOT:
-	case END_CAME:
 		break;
 	}
 }
@@ -332,16 +262,15 @@ static void say_end(const struct waiter *w)
 /* All that there is; of a repetition that was cut short only if there is no whole one. */
 static int show_all(struct waiter *w)
 {
-	const bool cut = !w->done && w->old < w->n;
 	int r = 0;
 
 	if (w->each && (w->end == END_NO_MORE || w->end == END_CAME))
 		return 0;
-	if (w->end != END_CAME)
+	if (w->pairs.done < repetitions(w) && !(w->each && w->end == END_STOPPED))
 		say_end(w);
-	if (cut)
-		r = take_new(w);
-	return r || !w->done ? r : show(w, w->pairs, w->done);
+	if (!w->pairs.done && mt_diff_pairs_begun(&w->pairs))
+		r = mt_diff_pairs_end(&w->pairs);
+	return r || !w->pairs.done ? r : show(w, w->pairs.pairs, w->pairs.done);
 }
 
 /* What the event left running, with the signals that are meant for it. */
@@ -350,14 +279,17 @@ static int wait_for_rest(struct waiter *w)
 	int r = 0;
 
 	while (!r && is_busy(w)) {
+		struct pollfd p[] = {
+			{.fd = w->ops->fd(w->trigger), .events = POLLIN},
+			{.fd = w->events.signal_fd, .events = POLLIN},
+		};
 		enum mt_trigger_says says;
 		enum mt_event ev;
 
-		r = mt_events_wait(&w->events, &ev);
-		if (!r && ev == MT_EVENT_STOP)
+		if (poll(p, 2, -1) > 0 && (p[1].revents & POLLIN) &&
+		    !mt_events_signal(&w->events, &ev) && ev == MT_EVENT_STOP)
 			stop(w);
-		if (!r)
-			r = w->ops->service(w->trigger, &says);
+		r = w->ops->service(w->trigger, &says);
 	}
 	return r;
 }
@@ -396,6 +328,7 @@ static int attach(struct waiter *w)
 		r = mt_attach_pids(w->session, &w->cfg->pids);
 	if (!r && w->ops->attach)
 		r = w->ops->attach(w->trigger, w->session);
+	w->pairs.session = w->session;
 	if (r)
 		return r;
 	mt_attach_say(w->session, start_ns);
@@ -414,26 +347,26 @@ static int finish(struct waiter *w, int r)
 		return r;
 	if (status == MT_EXIT_OK && ((r && r != -EPIPE) || (short_of && !w->each)))
 		status = MT_EXIT_FAILED;
-	if (w->cfg->strict && w->lost)
+	if (w->cfg->strict && w->pairs.lost)
 		status = MT_EXIT_LOST;
 	return status;
 }
 
 static int run(struct waiter *w)
 {
-	int r = attach(w), rest;
+	int r = attach(w), shown = 0, rest;
 
 	if (r)
 		return finish(w, r);
 	say_keys(w);
 	r = repeat(w);
-	if (!r)
-		r = show_all(w);
+	if (!r || (r != -EPIPE && w->pairs.done))
+		shown = show_all(w);
 	/* what is counted no more costs no more */
 	if (is_busy(w))
 		mt_session_free(&w->session);
 	rest = wait_for_rest(w);
-	return finish(w, r ? r : rest);
+	return finish(w, r ? r : shown ? shown : rest);
 }
 
 static const struct mt_trigger_ops *choose(const struct mt_diff_config *cfg, char **command,
@@ -467,6 +400,8 @@ int mt_diff_event(const struct mt_diff_config *cfg, char **command)
 
 	w.ops = choose(cfg, command, &arg);
 	w.each = w.ops == &mt_trigger_enter && !cfg->repeat;
+	w.pairs.freeze = !cfg->no_freeze;
+	w.pairs.joined = w.ops->joined;
 	r = check(&w);
 	if (!r)
 		r = mt_diff_output_open(&w.out, cfg);
@@ -480,9 +415,6 @@ int mt_diff_event(const struct mt_diff_config *cfg, char **command)
 	}
 	mt_session_free(&w.session);
 	mt_diff_output_close(&w.out);
-	for (size_t i = 0; i < w.n; i++)
-		mt_moment_fini(&w.v[i]);
-	free(w.v);
-	free(w.pairs);
+	mt_diff_pairs_fini(&w.pairs);
 	return status;
 }
