@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "cli/diff_output.h"
 
-#include <string.h>
-
 #include "base/clock.h"
 
 int mt_diff_output_open(struct mt_diff_output *o, const struct mt_diff_config *cfg)
 {
-	static const struct mt_render_ops records = {.name = "diff"};
+	/* Of files there is one difference: it is written aside. */
+	static const struct mt_render_ops records = {.name = "diff"},
+					  whole = {.name = "diff", .document = true};
 
-	o->format = mt_render_diff_all[0];
-	for (size_t i = 0; cfg->format && mt_render_diff_all[i]; i++)
-		if (!strcmp(mt_render_diff_all[i]->name, cfg->format))
-			o->format = mt_render_diff_all[i];
+	o->format = mt_render_diff_find(cfg->format ? cfg->format : mt_render_diff_all[0]->name);
 	o->opts = (struct mt_render_opts){
 		.unit = cfg->unit,
 		.color = mt_color_wanted(cfg->color, cfg->output),
 		.prefix = cfg->pids.n > 1,
 	};
-	return mt_output_new(cfg->output, &records, &o->opts, &o->out);
+	return mt_output_new(cfg->output, cfg->pids.n ? &records : &whole, &o->opts, &o->out);
 }
 
 int mt_diff_output_put(struct mt_diff_output *o, const struct mt_diff *d)
