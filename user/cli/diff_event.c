@@ -218,6 +218,10 @@ static int repeat(struct waiter *w)
 		}
 		more = w->end == END_CAME && w->pairs.done < repetitions(w) && !w->stopping &&
 		       !status_of(w);
+		if (!r && more && !mt_session_alive(w->session)) {
+			w->end = END_GONE;
+			more = false;
+		}
 		first = false;
 	}
 	return r;
