@@ -9,26 +9,36 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 
-static int take(struct mt_diff_pairs *p, enum mt_vm_depth depth, const char *event,
-		struct mt_moment *ret)
+/* Adds a snapshot of each target. */
+static int fill(struct mt_diff_pairs *p, enum mt_vm_depth depth, const char *event,
+		struct mt_moment *m)
 {
-	const size_t n = mt_session_count(p->session);
-	MT_CLEANUP(mt_moment_fini) struct mt_moment m = {.v = calloc(n + 1, sizeof(*m.v))};
-
-	if (!m.v)
-		return mt_err_r(-ENOMEM, "out of memory");
-	for (size_t i = 0; i < n; i++) {
-		int r = mt_session_snapshot(p->session, i, depth, &m.v[i]);
+	for (size_t i = 0; i < mt_session_count(p->session); i++) {
+		_cleanup_free_ struct mt_snapshot *s = NULL;
+		int r = mt_session_snapshot(p->session, i, depth, &s);
 
 		if (r)
 			return mt_err_r(r, "cannot take a snapshot: %s", strerror(-r));
-		m.n++;
-		snprintf(m.v[i]->event, sizeof(m.v[i]->event), "%s", event);
-		p->lost = p->lost || mt_snapshot_lost(m.v[i]);
+		snprintf(s->event, sizeof(s->event), "%s", event);
+		p->lost = p->lost || mt_snapshot_lost(s);
+		r = mt_moment_add(m, &s);
+		if (r)
+			return mt_err_r(r, "out of memory");
 	}
-	*ret = m;
-	m = (struct mt_moment){0};
 	return 0;
+}
+
+static int take(struct mt_diff_pairs *p, enum mt_vm_depth depth, const char *event,
+		struct mt_moment *ret)
+{
+	struct mt_moment m = {0};
+	int r = fill(p, depth, event, &m);
+
+	if (r)
+		mt_moment_fini(&m);
+	else
+		*ret = m;
+	return r;
 }
 
 int mt_diff_pairs_look(struct mt_diff_pairs *p, enum mt_vm_depth depth, struct mt_moment *ret)

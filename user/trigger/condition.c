@@ -301,8 +301,8 @@ static int parse_amount(struct parser *p)
 	const enum mt_field_unit unit = p->c->unit;
 	const struct suffix *suffix;
 	char q[QUOTE_SIZE];
+	double v = 0;
 	size_t n;
-	double v;
 	int r;
 
 	skip_blanks(p);
