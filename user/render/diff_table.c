@@ -119,32 +119,35 @@ static void write_row(struct mt_writer *w, const struct mt_diff_row *row, bool r
 		  mt_diff_format_value(d, sizeof(d), row, row->new, unit, CELL - 3));
 }
 
+static void write_rows_heading(struct mt_writer *w, const char *what, bool repeated,
+			       const struct mt_render_opts *o)
+{
+	_cleanup_writer_ struct mt_writer per = {0};
+	char head[128];
+
+	mt_write_str(&per, "Per ");
+	mt_write_escaped(&per, what);
+	if (repeated)
+		snprintf(head, sizeof(head), "%-*.*s %*s %*s %*s %*s", NAME, NAME,
+			 per.buf ? per.buf : "", CELL, "Median change", CELL, "Least", CELL, "Most",
+			 CELL - 3, "Now");
+	else
+		snprintf(head, sizeof(head), "%-*s %*s %*s %*s %11s", NAME, "What", CELL, "Old",
+			 CELL, "New", CELL, "Change", "Percent");
+	mt_render_heading(w, o, head);
+}
+
 static void write_rows(struct mt_writer *w, const struct mt_diff_process *p, const char *what,
 		       const struct mt_render_opts *o)
 {
-	bool repeated = p->repetitions > 1;
-	char head[256];
-
 	mt_write_str(w, "\n");
 	if (!p->n_rows) {
 		mt_write_str(w, "no number changed\n");
 		return;
 	}
-	if (repeated)
-		snprintf(head, sizeof(head), "%-*s %*s %*s %*s %*s", NAME, "Change, median", CELL,
-			 "Median", CELL, "Least", CELL, "Most", CELL - 3, "Now");
-	else
-		snprintf(head, sizeof(head), "%-*s %*s %*s %*s %11s", NAME, "What", CELL, "Old",
-			 CELL, "New", CELL, "Change", "Percent");
-	if (repeated) {
-		mt_write_str(w, "Change per ");
-		mt_write_escaped(w, what);
-		mt_write_str(w, ":\n");
-		memset(head, ' ', strlen("Change, median"));
-	}
-	mt_render_heading(w, o, head);
+	write_rows_heading(w, what, p->repetitions > 1, o);
 	for (size_t i = 0; i < p->n_rows; i++)
-		write_row(w, &p->rows[i], repeated, o->unit);
+		write_row(w, &p->rows[i], p->repetitions > 1, o->unit);
 }
 
 static void write_class(struct mt_writer *w, const struct mt_diff_class *c, enum mt_unit unit)

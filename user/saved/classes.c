@@ -205,5 +205,6 @@ void mt_saved_classes(struct mt_saved_in *in, const json_t *o, const char *where
 	}
 	read_large(in, o, where, cls, unsized);
 	read_net(in, net, cls, unsized);
+	mt_saved_i64(in, net, "net.", "Objects", MT_SAVED_NEEDED); /* the sum of those */
 	set_sum(cls, unsized, mt_saved_i64(in, net, "net.", "Bytes", MT_SAVED_NEEDED));
 }

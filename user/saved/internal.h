@@ -21,9 +21,11 @@
 
 /*
  * Rewrites text until out has stop bytes, SIZE_MAX for all of it; *at is where in
- * text that is. 0, -ENOMEM, or -EINVAL: there is a NUL in a string at *at.
+ * text that is, *open says that a string has no end. 0, -ENOMEM, or -EINVAL: there
+ * is a NUL in a string at *at.
  */
-int mt_saved_rewrite(const char *text, size_t len, size_t stop, struct mt_writer *out, size_t *at);
+int mt_saved_rewrite(const char *text, size_t len, size_t stop, struct mt_writer *out, size_t *at,
+		     bool *open);
 
 /* What a line that is no snapshot may be, and what to do then: a sentence's end. Never NULL. */
 const char *mt_saved_guess(const char *text, size_t len);

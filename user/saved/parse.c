@@ -227,7 +227,8 @@ static void check_schema(struct mt_saved_in *in, const json_t *root, const char 
 	snprintf(in->why, in->why_size, "%.60s\", not \"" SCHEMA "\"%s", w.buf ? w.buf : "",
 		 !strncmp(schema, "memtrace/", 9)
 			 ? ": a newer memtrace wrote it, which can read it, too"
-			 : mt_saved_guess(text, len));
+		 : !strncmp(schema, "memtrace-", 9) ? mt_saved_guess(text, len)
+						    : ": memtrace -f json did not write it");
 }
 
 static int build(struct mt_saved_in *in, const json_t *root, struct mt_snapshot **ret)
@@ -254,29 +255,39 @@ static int build(struct mt_saved_in *in, const json_t *root, struct mt_snapshot 
 	return 0;
 }
 
+/*
+ * True if more of it could have made it JSON: a string has no end, or jansson came
+ * to the end of the text in the midst of something.
+ */
+static bool is_cut(const json_error_t *e, const char *text, size_t len, bool open)
+{
+	const enum json_error_code code = json_error_code(e);
+
+	return open || code == json_error_premature_end_of_input ||
+	       (code == json_error_invalid_syntax && len && *text == '{' && e->position >= 0 &&
+		(size_t)e->position >= len);
+}
+
 /* Why jansson did not parse it, without a byte of the text; -ENODATA: it ends too early. */
 static int explain(const char *text, size_t len, const json_error_t *e, char *why, size_t size)
 {
 	_cleanup_writer_ struct mt_writer again = {0};
+	const size_t stop = e->position > 0 ? (size_t)e->position : 0;
 	size_t at = 0;
+	bool open;
 
-	switch (json_error_code(e)) {
-	case json_error_premature_end_of_input:
-		snprintf(why, size, "it ends in the middle, at column %zu%s", len,
-			 mt_saved_guess(text, len));
-		return -ENODATA;
-	case json_error_out_of_memory:
+	if (json_error_code(e) == json_error_out_of_memory) {
 		snprintf(why, size, "out of memory");
 		return -ENOMEM;
-	case json_error_duplicate_key:
+	}
+	if (json_error_code(e) == json_error_duplicate_key) {
 		snprintf(why, size, "no snapshot: a key is there twice");
 		return -EINVAL;
-	default:
-		mt_saved_rewrite(text, len, e->position > 0 ? (size_t)e->position : 0, &again, &at);
-		snprintf(why, size, "no JSON from column %zu on%s", at + 1,
-			 mt_saved_guess(text, len));
-		return -EINVAL;
 	}
+	mt_saved_rewrite(text, len, stop, &again, &at, &open);
+	/* jansson has read what it does not understand. */
+	snprintf(why, size, "no JSON at column %zu%s", at ? at : 1, mt_saved_guess(text, len));
+	return -EINVAL;
 }
 
 int mt_saved_parse(const char *text, size_t len, struct mt_snapshot **ret, char *why,
@@ -287,7 +298,8 @@ int mt_saved_parse(const char *text, size_t len, struct mt_snapshot **ret, char 
 	json_error_t error;
 	json_t *root;
 	size_t at;
-	int r = mt_saved_rewrite(text, len, SIZE_MAX, &w, &at);
+	bool open;
+	int r = mt_saved_rewrite(text, len, SIZE_MAX, &w, &at, &open);
 
 	if (r == -EINVAL)
 		snprintf(why, why_size, "no snapshot: the text at column %zu holds a NUL", at + 1);
@@ -297,6 +309,11 @@ int mt_saved_parse(const char *text, size_t len, struct mt_snapshot **ret, char 
 		return r;
 	root = json_loadb(w.buf ? w.buf : "", w.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
 			  &error);
+	if (!root && is_cut(&error, w.buf, w.len, open)) {
+		snprintf(why, why_size, "it ends in the middle, at column %zu%s", len,
+			 mt_saved_guess(text, len));
+		return -ENODATA;
+	}
 	if (!root)
 		return explain(text, len, &error, why, why_size);
 	if (json_is_object(root))

@@ -13,7 +13,7 @@ struct pass {
 	const char *text;
 	size_t len, from; /* what comes from there on is not copied yet */
 	struct mt_writer *out;
-	size_t stop;
+	bool open; /* a string has no end */
 };
 
 static void replace(struct pass *p, size_t start, size_t end, const char *before, const char *after)
@@ -51,7 +51,8 @@ static int pass_string(struct pass *p, size_t start, size_t *end)
 
 	*end = string_end(p, start);
 	if (!*end) {
-		*end = p->len; /* jansson says so */
+		*end = p->len;
+		p->open = true;
 		return 0;
 	}
 	key = is_key(p, *end);
@@ -97,9 +98,10 @@ static void pass_number(struct pass *p, size_t start, size_t *end)
 		replace(p, start, *end, "\"" MT_SAVED_BIG_JSON, "\"");
 }
 
-int mt_saved_rewrite(const char *text, size_t len, size_t stop, struct mt_writer *out, size_t *at)
+int mt_saved_rewrite(const char *text, size_t len, size_t stop, struct mt_writer *out, size_t *at,
+		     bool *open)
 {
-	struct pass p = {.text = text, .len = len, .out = out, .stop = stop};
+	struct pass p = {.text = text, .len = len, .out = out};
 	size_t i = 0;
 
 	/* What is written and what is not yet copied: as far as it goes now. */
@@ -108,6 +110,7 @@ int mt_saved_rewrite(const char *text, size_t len, size_t stop, struct mt_writer
 
 		if (text[i] == '"' && pass_string(&p, i, &end)) {
 			*at = i;
+			*open = false;
 			return -EINVAL;
 		}
 		if (text[i] == '-' || (text[i] >= '0' && text[i] <= '9'))
@@ -115,6 +118,7 @@ int mt_saved_rewrite(const char *text, size_t len, size_t stop, struct mt_writer
 		i = end;
 	}
 	*at = i;
+	*open = p.open;
 	mt_write_mem(out, text + p.from, i - p.from);
 	return out->err;
 }
