@@ -384,7 +384,9 @@ def command_fails(how):
     d, err = diff("-p", t.pid, "--repeat", "5", "--", "sh", "-c",
                   t.command("keep 1 4096")[2] + script, status=status)
     equal(row(only(d), "HeapObjects")["change"], 1, "change of the run that failed")
-    check(f"exit status {status}: 1 of 5 repetitions" in err, err)
+    note = f"the command's exit status was {status}: 1 of 5 repetitions"
+    equal(d[0]["notes"], [note], "notes")
+    check(note in err, err)
 
 
 @cases(missing=("/nosuch/command", 127, "no such file"), text=("/etc/passwd", 126, "permission"))
@@ -413,6 +415,8 @@ def duration():
     t = Told()
     d, err = diff("-p", t.pid, "-d", "100ms", "--when", "rss > 1TiB", status=1)
     only(d)
+    equal(d[0]["notes"], ["the event did not come within 100.0 ms: this is the difference so far"],
+          "notes")
     one_line(err, "did not come within 100.0 ms")
 
 

@@ -44,6 +44,7 @@ struct waiter {
 	bool each;     /* every difference is shown by itself, at once */
 	bool stopping; /* a stop signal came, and the event comes of it */
 	enum end end;
+	char note[160]; /* why there is less than was asked for; empty: there is not */
 };
 
 static int show(struct waiter *w, const struct mt_moment *pairs, size_t n)
@@ -51,6 +52,8 @@ static int show(struct waiter *w, const struct mt_moment *pairs, size_t n)
 	MT_CLEANUP(mt_diff_free) struct mt_diff *d = NULL;
 	int r = mt_diff_new(pairs, n, w->ops->what(w->trigger), &d);
 
+	if (!r && w->note[0])
+		r = mt_diff_note(d, "%s", w->note);
 	if (r)
 		return mt_err_r(r, "out of memory");
 	return mt_diff_output_put(&w->out, d);
@@ -227,40 +230,54 @@ static int repeat(struct waiter *w)
 	return r;
 }
 
-/* Says why there is less than was asked for. */
-static void say_end(const struct waiter *w)
+/* Why there is less than was asked for, without a reason NULL. */
+static const char *why_short(const struct waiter *w, char *buf, size_t size)
 {
-	const size_t of = repetitions(w);
-	char so_far[64] = "what follows is the difference so far", duration[MT_DURATION_SIZE];
+	char duration[MT_DURATION_SIZE];
 
-	if (w->pairs.done)
-		snprintf(so_far, sizeof(so_far), "%zu of %zu repetition%s", w->pairs.done, of,
-			 of == 1 ? "" : "s");
 	switch (w->end) {
 	case END_GONE:
-		mt_warn("%s ended before the event: %s",
-			w->cfg->pids.n == 1 ? "the process" : "the processes", so_far);
-		break;
+		snprintf(buf, size, "the process%s ended before the event",
+			 w->cfg->pids.n == 1 ? "" : "es");
+		return buf;
 	case END_DEADLINE:
-		mt_warn("the event did not come within %s: %s",
-			mt_format_duration(duration, sizeof(duration), w->cfg->duration_ns),
-			so_far);
-		break;
+		snprintf(buf, size, "the event did not come within %s",
+			 mt_format_duration(duration, sizeof(duration), w->cfg->duration_ns));
+		return buf;
 	case END_STOPPED:
-		mt_warn("SIG%s came before the event: %s", sigabbrev_np(w->events.signo), so_far);
-		break;
+		snprintf(buf, size, "SIG%s came before the event", sigabbrev_np(w->events.signo));
+		return buf;
 	case END_NO_MORE:
-		mt_warn("the event will not come any more: %s", so_far);
-		break;
+		snprintf(buf, size, "the event will not come any more");
+		return buf;
 	case END_CAME: /* but not as often as was asked for */
 		if (status_of(w))
-			mt_warn("exit status %d: %s", status_of(w), so_far);
+			snprintf(buf, size, "the command's exit status was %d", status_of(w));
 		else
-			mt_warn("SIG%s came: %s", sigabbrev_np(w->events.signo), so_far);
-		break;
+			snprintf(buf, size, "SIG%s came", sigabbrev_np(w->events.signo));
+		return buf;
 	case END_NOT:
 		break;
 	}
+	return NULL;
+}
+
+/* It is said, and stands in the difference, too. */
+static void say_short(struct waiter *w)
+{
+	const size_t of = repetitions(w);
+	char why[80];
+
+	if (!why_short(w, why, sizeof(why)))
+		return;
+	if (w->pairs.done)
+		snprintf(w->note, sizeof(w->note), "%s: %zu of %zu repetitions", why, w->pairs.done,
+			 of);
+	else if (mt_diff_pairs_begun(&w->pairs))
+		snprintf(w->note, sizeof(w->note), "%s: this is the difference so far", why);
+	else
+		snprintf(w->note, sizeof(w->note), "%s", why);
+	mt_warn("%s", w->note);
 }
 
 /* All that there is; of a repetition that was cut short only if there is no whole one. */
@@ -271,7 +288,7 @@ static int show_all(struct waiter *w)
 	if (w->each && (w->end == END_NO_MORE || w->end == END_CAME))
 		return 0;
 	if (w->pairs.done < repetitions(w) && !(w->each && w->end == END_STOPPED))
-		say_end(w);
+		say_short(w);
 	if (!w->pairs.done && mt_diff_pairs_begun(&w->pairs))
 		r = mt_diff_pairs_end(&w->pairs);
 	return r || !w->pairs.done ? r : show(w, w->pairs.pairs, w->pairs.done);

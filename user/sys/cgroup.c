@@ -226,8 +226,7 @@ int mt_cgroup_current(pid_t pid, uint64_t *bytes)
 	return r == -ENODATA ? -EBADMSG : r;
 }
 
-/* The lowest of the directory and those above it, up to the mount point. */
-static int lowest_max(char *dir, size_t point, uint64_t *bytes)
+int mt_cgroup_lowest_max(char *dir, size_t point, uint64_t *bytes)
 {
 	int r = -ENOENT;
 
@@ -261,7 +260,7 @@ int mt_cgroup_limit(pid_t pid, uint64_t *bytes)
 		return r;
 	/* v1 says itself which of the limits above is the lowest; none is a large number there */
 	r = v1 ? read_number(dir, "memory.stat", "hierarchical_memory_limit ", &limit)
-	       : lowest_max(dir, point, &limit);
+	       : mt_cgroup_lowest_max(dir, point, &limit);
 	if (r)
 		return r;
 	if (limit >= 1ull << 62)

@@ -144,5 +144,10 @@ int mt_cgroup_current(pid_t pid, uint64_t *bytes);
  * here. -ENODATA: there is none; -ENOENT: not visible.
  */
 int mt_cgroup_limit(pid_t pid, uint64_t *bytes);
+/*
+ * The same of v2 by the files themselves: the lowest memory.max of the directory and
+ * those above it, down to its first point bytes, the mount point. dir is cut.
+ */
+int mt_cgroup_lowest_max(char *dir, size_t point, uint64_t *bytes);
 
 #endif
