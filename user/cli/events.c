@@ -56,6 +56,7 @@ int mt_events_open(struct mt_events *e, int session_fd, uint64_t interval_ns, ui
 	memset(e, 0, sizeof(*e));
 	e->reader_fd = -1;
 	e->terminal_fd = -1;
+	e->trigger_fd = -1;
 	e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	e->timer_fd = open_timer(interval_ns, interval_ns);
 	e->deadline_fd = open_timer(duration_ns, 0);
@@ -136,6 +137,14 @@ int mt_events_watch_terminal(struct mt_events *e, int fd)
 	return 0;
 }
 
+int mt_events_watch_trigger(struct mt_events *e, int fd)
+{
+	if (watch(e, fd))
+		return mt_err_r(-errno, "cannot wait for the event: %s", strerror(errno));
+	e->trigger_fd = fd;
+	return 0;
+}
+
 /* A timer that has expired is read, so that it does not wake us again. */
 static bool expired(int fd)
 {
@@ -150,6 +159,8 @@ static enum mt_event event_of(const struct mt_events *e, int fd, uint32_t events
 		return MT_EVENT_TICK;
 	if (fd == e->deadline_fd)
 		return MT_EVENT_DEADLINE;
+	if (fd == e->trigger_fd)
+		return MT_EVENT_TRIGGER;
 	if (fd == e->terminal_fd)
 		return events & (EPOLLHUP | EPOLLERR) ? MT_EVENT_NO_READER : MT_EVENT_KEY;
 	return fd == e->reader_fd ? MT_EVENT_NO_READER : MT_EVENT_SESSION;

@@ -279,22 +279,39 @@ static int write_document(struct mt_output *o, const struct mt_snapshot *s)
 	return r ? fail(r, path.buf) : 0;
 }
 
-static int put_group(struct mt_output *o, const struct mt_snapshot *const *s, size_t n)
+/* Writes what was rendered to where s belongs. */
+static int put_text(struct mt_output *o, const struct mt_snapshot *s)
 {
 	int r;
 
-	mt_writer_reset(&o->w);
-	o->format->snapshots(&o->w, s, n, &o->opts);
 	if (o->w.err)
 		return mt_err_r(o->w.err, "out of memory");
 	if (!o->w.len)
 		return 0;
 	if (o->pattern && (o->format->document || o->by_seq))
-		return write_document(o, s[0]);
+		return write_document(o, s);
 	if (o->pattern)
-		return write_stream(o, s[0]);
+		return write_stream(o, s);
 	r = mt_writer_flush(&o->w, STDOUT_FILENO);
 	return r ? fail(r, "standard output") : 0;
+}
+
+static int put_group(struct mt_output *o, const struct mt_snapshot *const *s, size_t n)
+{
+	mt_writer_reset(&o->w);
+	o->format->snapshots(&o->w, s, n, &o->opts);
+	return put_text(o, s[0]);
+}
+
+struct mt_writer *mt_output_begin(struct mt_output *o)
+{
+	mt_writer_reset(&o->w);
+	return &o->w;
+}
+
+int mt_output_end(struct mt_output *o, const struct mt_snapshot *s)
+{
+	return put_text(o, s);
 }
 
 void mt_output_prefix(struct mt_output *o)

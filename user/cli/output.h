@@ -30,5 +30,12 @@ void mt_output_prefix(struct mt_output *o);
  * has its own file. 0, -EPIPE when the reader is gone, or -errno (logged).
  */
 int mt_output_put(struct mt_output *o, const struct mt_snapshot *const *s, size_t n);
+/*
+ * The same for text that is no format's of snapshots: what the caller writes between
+ * the two is one record. Of s only pid, time and sequence number are taken, for the
+ * name of the file.
+ */
+struct mt_writer *mt_output_begin(struct mt_output *o);
+int mt_output_end(struct mt_output *o, const struct mt_snapshot *s);
 
 #endif

@@ -85,7 +85,7 @@ struct mt_snapshot {
 	uint64_t time_ns;   /* since the epoch, UTC */
 	uint64_t uptime_ns; /* since the trace began */
 	uint64_t seq;
-	bool final; /* the target has ended or the trace has */
+	bool final;                /* the target has ended or the trace has */
 	char event[32];            /* why now, if not for the interval: "SIGUSR1"; empty: for it */
 	char label[MT_LABEL_SIZE]; /* the user's word for it; empty: none */
 	/* who */

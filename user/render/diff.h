@@ -17,5 +17,7 @@ extern const struct mt_render_diff_ops mt_render_diff_json;
 
 /* All of them, NULL-terminated, the default first. */
 extern const struct mt_render_diff_ops *const mt_render_diff_all[];
+/* The format of that name, or NULL. */
+const struct mt_render_diff_ops *mt_render_diff_find(const char *name);
 
 #endif

@@ -214,6 +214,11 @@ int mt_session_add(struct mt_session *s, pid_t pid, enum mt_since since)
 	return r;
 }
 
+void mt_session_freeze(struct mt_session *s, bool freeze)
+{
+	s->opts.freeze = freeze;
+}
+
 int mt_session_fd(const struct mt_session *s)
 {
 	return s->epoll_fd;

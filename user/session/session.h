@@ -32,7 +32,7 @@ struct mt_session_opts {
 	 */
 	uint64_t max_stop_ns;
 	bool func;   /* the calls of a function will be measured: session/func.h */
-	bool freeze; /* a Go program is held while its numbers are read */
+	bool freeze; /* a Go program is held while its numbers are read; see mt_session_freeze */
 };
 
 /*
@@ -80,6 +80,8 @@ size_t mt_session_alive(const struct mt_session *s); /* of these, not ended */
  */
 int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
 			struct mt_snapshot **ret);
+/* From now on Go programs are held while their numbers are read, or no more. */
+void mt_session_freeze(struct mt_session *s, bool freeze);
 /*
  * Takes a census of target i and compares it with the counted levels: what
  * came of it is in the next snapshot. 0 or -errno: an audit that could not be

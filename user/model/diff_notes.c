@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What is not comparable between two snapshots, in sentences. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/units.h"
+#include "base/writer.h"
+#include "model/diff_internal.h"
+
+/* Clocks that are read one after the other, or set in between. */
+#define APART_NS UINT64_C(2000000000)
+
+static const char *const since_texts[] = {[MT_SINCE_START] = "the start of the process",
+					  [MT_SINCE_CENSUS] = "a census",
+					  [MT_SINCE_ATTACH] = "an attach"};
+
+int mt_diff_add_note(char ***notes, size_t *n, const char *fmt, va_list ap)
+{
+	char **v = reallocarray(*notes, *n + 1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	*notes = v;
+	if (vasprintf(&v[*n], fmt, ap) < 0)
+		return -ENOMEM;
+	++*n;
+	return 0;
+}
+
+struct notes {
+	struct mt_diff_process *d;
+	int r; /* the first error sticks */
+};
+
+__attribute__((format(printf, 2, 3))) static void note(struct notes *n, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (n->r)
+		return;
+	va_start(ap, fmt);
+	n->r = mt_diff_add_note(&n->d->notes, &n->d->n_notes, fmt, ap);
+	va_end(ap);
+}
+
+bool mt_diff_same_process(const struct mt_snapshot *a, const struct mt_snapshot *b)
+{
+	return a->pid == b->pid && a->start_time == b->start_time && !strcmp(a->host, b->host);
+}
+
+bool mt_diff_same_trace(const struct mt_snapshot *a, const struct mt_snapshot *b)
+{
+	const uint64_t x = a->time_ns - a->uptime_ns, y = b->time_ns - b->uptime_ns;
+
+	return mt_diff_same_process(a, b) && (x > y ? x - y : y - x) <= APART_NS;
+}
+
+static const char *shown(const char *name)
+{
+	return name && name[0] ? name : "unknown";
+}
+
+/* "another WHAT: x, then y", where both are known. */
+static void note_text(struct notes *n, const char *what, const char *old, const char *new)
+{
+	if (old && new &&strcmp(old, new) != 0)
+		note(n, "another %s: %s, then %s", what, shown(old), shown(new));
+}
+
+static void note_who(struct notes *n, const struct mt_snapshot *old, const struct mt_snapshot *new)
+{
+	if (old->host[0] && new->host[0])
+		note_text(n, "host", old->host, new->host);
+	if (old->pid == new->pid && old->start_time != new->start_time)
+		note(n, "another process with the same pid: it was started anew");
+	else if (old->pid != new->pid)
+		note(n, "another process: %s[%d], then %s[%d]", old->comm, old->pid, new->comm,
+		     new->pid);
+	else if (strcmp(old->comm, new->comm) != 0)
+		note(n, "another name: %s, then %s", old->comm, new->comm);
+	if (mt_diff_same_process(old, new) && old->exe[0] && new->exe[0])
+		note_text(n, "program (it called exec)", old->exe, new->exe);
+}
+
+static void note_how(struct notes *n, const struct mt_snapshot *old, const struct mt_snapshot *new)
+{
+	note_text(n, "runtime", old->runtime, new->runtime);
+	note_text(n, "allocator", old->allocator, new->allocator);
+	note_text(n, "mode", old->mode, new->mode);
+	if (old->sizes && new->sizes)
+		note_text(n, "kind of block sizes", old->sizes, new->sizes);
+	if (old->since != new->since)
+		note(n, "levels count from %s, then from %s", since_texts[old->since],
+		     since_texts[new->since]);
+}
+
+/* What counts from when the counting began, of two beginnings. */
+static void note_base(struct notes *n, const struct mt_snapshot *old, const struct mt_snapshot *new)
+{
+	bool same = mt_diff_same_trace(old, new);
+
+	if (!same && old->since != MT_SINCE_START && new->since != MT_SINCE_START)
+		note(n, "two traces: Mallocs, Frees and TotalAlloc began anew with the second%s",
+		     new->since == MT_SINCE_ATTACH ? ", and so did the levels"
+						   : "; levels compare");
+	else if (mt_diff_same_process(old, new) && same &&
+		 (new->memstats.mallocs < old->memstats.mallocs ||
+		  new->memstats.total_alloc < old->memstats.total_alloc) &&
+		 new->time_ns >= old->time_ns)
+		note(n, "the counts began anew in between, as they do when a process calls exec");
+}
+
+static void note_time(struct notes *n, const struct mt_snapshot *old, const struct mt_snapshot *new)
+{
+	char late[MT_DURATION_SIZE];
+
+	if (new->time_ns >= old->time_ns)
+		return;
+	mt_format_duration(late, sizeof(late), old->time_ns - new->time_ns);
+	note(n, "OLD is %s newer than NEW: the change is backwards", late);
+}
+
+static void note_quality(struct notes *n, const char *which, const struct mt_snapshot *s)
+{
+	const uint64_t lost = mt_snapshot_lost(s);
+
+	if (lost)
+		note(n, "%s LOST %" PRIu64 ": its numbers are inexact", which, lost);
+	if (mt_audit_drifted(&s->audit))
+		note(n, "%s drifted from its audit by %" PRId64 " objects, %" PRId64 " bytes",
+		     which, s->audit.objects, s->audit.bytes);
+	if (s->gc.present && !s->gc.consistent)
+		note(n, "%s is approximate: %s", which,
+		     s->gc.why[0] ? s->gc.why : "no reason known");
+	if (!s->vm.known)
+		note(n, "%s could not read /proc: its Sys, rss and their parts are 0", which);
+	if (s->census.baseline == MT_BASELINE_UNKNOWN)
+		note(n, "%s does not know what the heap held before: %s", which,
+		     s->census.why[0] ? s->census.why : "no reason known");
+}
+
+int mt_diff_notes(struct mt_diff_process *d)
+{
+	struct notes n = {.d = d};
+
+	note_time(&n, d->old, d->new);
+	note_who(&n, d->first, d->new);
+	note_how(&n, d->first, d->new);
+	note_base(&n, d->first, d->new);
+	note_quality(&n, "OLD", d->old);
+	note_quality(&n, "NEW", d->new);
+	return n.r;
+}
