@@ -289,7 +289,7 @@ def deleted():
 def under_load():
     """Probes come and go while all threads are in full run; what is read adds up."""
     t = Target(target("func_calls"))
-    t.say("plain 8 40000")
+    t.say("plain 8 1000000000")
     for _ in range(5):
         f = json.loads(Measure(t.pid, "plain", "-f", "json", "-d", "300ms").wait())
         check(f["returned"]["calls"] > 10, f"calls: {f['returned']}")

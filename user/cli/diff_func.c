@@ -1,41 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* memtrace diff -p PID --func SYMBOL: what each call of a function allocates. */
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
-#include "cli/aside.h"
+#include "cli/attach.h"
 #include "cli/cli.h"
 #include "cli/diff.h"
 #include "cli/events.h"
+#include "cli/output.h"
 #include "render/func.h"
 #include "session/func.h"
-#include "session/session.h"
-#include "sys/caps.h"
 
-static int attach(struct mt_session *s, const struct mt_diff_config *cfg)
+struct measure {
+	const struct mt_diff_config *cfg;
+	struct mt_session *session;
+	struct mt_events events;
+	mt_render_func_fn render;
+	struct mt_render_opts opts;
+	struct mt_output *out;
+	bool lost;
+};
+
+static int open_output(struct measure *m)
 {
-	for (size_t i = 0; i < cfg->pids.n; i++) {
-		int r = mt_session_add(s, cfg->pids.v[i], MT_SINCE_ATTACH);
+	static const struct mt_render_ops whole = {.name = "func", .document = true};
 
-		if (r)
-			return r;
-	}
-	return mt_session_func_start(s, cfg->func);
+	m->render = mt_render_func_find(m->cfg->format ? m->cfg->format : "table");
+	m->opts = (struct mt_render_opts){
+		.unit = m->cfg->unit,
+		.color = mt_color_wanted(m->cfg->color, m->cfg->output),
+	};
+	return mt_output_new(m->cfg->output, &whole, &m->opts, &m->out);
 }
 
-static void say_counting(const struct mt_session *s, const struct mt_diff_config *cfg)
+/* It may be long until there is something to show. */
+static void say_counting(const struct measure *m)
 {
-	const struct mt_func *what = mt_session_func_what(s);
+	const struct mt_func *what = mt_session_func_what(m->session);
 	_cleanup_writer_ struct mt_writer w = {0};
 
-	if (cfg->quiet)
+	if (m->cfg->quiet)
 		return;
 	mt_write_escaped(&w, what->name);
 	mt_write_str(&w, " in ");
@@ -45,14 +52,14 @@ static void say_counting(const struct mt_session *s, const struct mt_diff_config
 }
 
 /* Until somebody or something ends it. 0 or -errno. */
-static int wait_for_end(struct mt_events *e, struct mt_session *s)
+static int wait_for_end(struct measure *m)
 {
-	while (mt_session_alive(s)) {
+	while (mt_session_alive(m->session)) {
 		enum mt_event ev;
-		int r = mt_events_wait(e, &ev);
+		int r = mt_events_wait(&m->events, &ev);
 
 		if (!r && ev == MT_EVENT_SESSION)
-			r = mt_session_service(s);
+			r = mt_session_service(m->session);
 		if (r)
 			return r;
 		if (ev == MT_EVENT_STOP || ev == MT_EVENT_DEADLINE)
@@ -63,92 +70,70 @@ static int wait_for_end(struct mt_events *e, struct mt_session *s)
 	return 0;
 }
 
-/* A document: the file is there with all of it, or as it was. */
-static int put_file(struct mt_writer *w, const char *path)
+static int show(struct measure *m)
 {
-	_cleanup_writer_ struct mt_writer name = {0};
-	int fd = mt_aside_open(path, &name), r;
+	struct mt_snapshot at = {0};
+	struct mt_func f;
+	int r = mt_session_func_stop(m->session, &f);
 
-	if (fd < 0)
-		return fd;
-	r = mt_writer_flush(w, fd);
-	if (close(fd) < 0 && !r)
-		r = -errno;
-	if (!r && rename(name.buf, path) < 0)
-		r = -errno;
 	if (r)
-		unlink(name.buf);
+		return r;
+	m->lost = mt_func_lost(&f) != 0;
+	at.time_ns = f.time_ns;
+	at.pid = f.n_pids ? f.pids[0] : 0;
+	m->render(mt_output_begin(m->out), &f, &m->opts);
+	r = mt_output_end(m->out, &at);
+	mt_func_fini(&f);
 	return r;
 }
 
-static int put(const struct mt_func *f, const struct mt_diff_config *cfg)
+/* Attaches, waits and shows. 0 or -errno, logged. */
+static int measure(struct measure *m)
 {
-	const struct mt_render_opts o = {
-		.unit = cfg->unit,
-		.color = mt_color_wanted(cfg->color, cfg->output),
-	};
-	const bool to_file = cfg->output && strcmp(cfg->output, "-") != 0;
-	_cleanup_writer_ struct mt_writer w = {0};
-	char q[200];
-	int r;
+	const uint64_t start_ns = mt_clock_ns(CLOCK_MONOTONIC);
+	int r = mt_attach_pids(m->session, &m->cfg->pids);
 
-	mt_render_func_find(cfg->format ? cfg->format : "table")(&w, f, &o);
-	r = w.err;
 	if (!r)
-		r = to_file ? put_file(&w, cfg->output) : mt_writer_flush(&w, STDOUT_FILENO);
-	if (r && r != -EPIPE)
-		return mt_err_r(r, "cannot write %s: %s",
-				to_file ? mt_quote(q, sizeof(q), cfg->output) : "standard output",
-				strerror(-r));
-	return 0;
+		r = mt_session_func_start(m->session, m->cfg->func);
+	if (r)
+		return r;
+	mt_attach_say(m->session, start_ns);
+	if (!m->cfg->output)
+		mt_events_watch_reader(&m->events, STDOUT_FILENO);
+	mt_attach_drop(m->cfg->output, false);
+	say_counting(m);
+	mt_events_deadline(&m->events, m->cfg->duration_ns);
+	r = wait_for_end(m);
+	return r ? r : show(m);
 }
 
-/* Attaches, waits and shows. 0 or -errno, logged. */
-static int measure(struct mt_session *s, const struct mt_diff_config *cfg, bool *lost)
+static int run(struct measure *m)
 {
-	struct mt_events e;
-	struct mt_func f;
-	int r = mt_events_open(&e, mt_session_fd(s), 0, cfg->duration_ns);
+	const struct mt_session_opts opts = {
+		.max_targets = m->cfg->pids.n,
+		.no_census = true,
+		.func = true,
+		.max_stop_ns = m->cfg->max_stop_ns,
+	};
+	int r = mt_session_new(&opts, &m->session);
 
-	if (r)
-		return r;
-	r = attach(s, cfg);
-	if (r)
-		return r;
-	if (!cfg->output)
-		mt_events_watch_reader(&e, STDOUT_FILENO);
-	if (mt_caps_drop(cfg->output))
-		mt_warn("cannot give up capabilities; going on with all of them");
-	say_counting(s, cfg);
-	r = wait_for_end(&e, s);
-	if (r)
-		return r == -EPIPE ? 0 : r;
-	r = mt_session_func_stop(s, &f);
-	if (r)
-		return r;
-	*lost = mt_func_lost(&f) != 0;
-	r = put(&f, cfg);
-	mt_func_fini(&f);
-	mt_events_close(&e);
+	if (r || mt_events_open(&m->events, mt_session_fd(m->session), 0, 0))
+		return r ? r : -EIO;
+	r = measure(m);
+	mt_events_close(&m->events);
 	return r;
 }
 
 int mt_diff_func(const struct mt_diff_config *cfg)
 {
-	const struct mt_session_opts opts = {
-		.max_targets = cfg->pids.n,
-		.no_census = true,
-		.func = true,
-		.max_stop_ns = cfg->max_stop_ns,
-	};
-	struct mt_session *s = NULL;
-	bool lost = false;
-	int r = mt_session_new(&opts, &s);
+	struct measure m = {.cfg = cfg};
+	int r = open_output(&m);
 
 	if (!r)
-		r = measure(s, cfg, &lost);
-	mt_session_free(&s);
-	if (r)
+		r = run(&m);
+	mt_session_free(&m.session);
+	mt_output_free(&m.out);
+	if (r && r != -EPIPE)
 		return r == -EINVAL ? MT_EXIT_USAGE : MT_EXIT_FAILED;
-	return cfg->strict && lost ? MT_EXIT_LOST : MT_EXIT_OK;
+	return cfg->strict && m.lost ? MT_EXIT_LOST : MT_EXIT_OK;
 }

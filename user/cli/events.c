@@ -37,17 +37,23 @@ static int open_signals(int fd, int more)
 }
 
 /* A timer that expires after first_ns and then every interval_ns; 0 disarms either. */
-static int open_timer(uint64_t first_ns, uint64_t interval_ns)
+static void set_timer(int fd, uint64_t first_ns, uint64_t interval_ns)
 {
 	struct itimerspec it = {
 		.it_value = {(time_t)(first_ns / 1000000000u), (long)(first_ns % 1000000000u)},
 		.it_interval = {(time_t)(interval_ns / 1000000000u),
 				(long)(interval_ns % 1000000000u)},
 	};
+
+	timerfd_settime(fd, 0, &it, NULL);
+}
+
+static int open_timer(uint64_t first_ns, uint64_t interval_ns)
+{
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
 	if (fd >= 0)
-		timerfd_settime(fd, 0, &it, NULL);
+		set_timer(fd, first_ns, interval_ns);
 	return fd;
 }
 
@@ -118,6 +124,11 @@ int mt_events_snapshot_on(struct mt_events *e, int signo)
 		return mt_err_r(-errno, "cannot wait for signal %d: %s", signo, strerror(errno));
 	e->snapshot_on = signo;
 	return 0;
+}
+
+void mt_events_deadline(struct mt_events *e, uint64_t ns)
+{
+	set_timer(e->deadline_fd, ns, 0);
 }
 
 void mt_events_watch_reader(struct mt_events *e, int fd)

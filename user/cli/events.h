@@ -35,6 +35,8 @@ struct mt_events {
 int mt_events_open(struct mt_events *e, int session_fd, uint64_t interval_ns, uint64_t duration_ns);
 /* That signal asks for a snapshot, too. 0 or -errno, logged. */
 int mt_events_snapshot_on(struct mt_events *e, int signo);
+/* The deadline comes so long from now, 0: never. */
+void mt_events_deadline(struct mt_events *e, uint64_t ns);
 /* Also tells when the reader of a pipe on fd is gone. */
 void mt_events_watch_reader(struct mt_events *e, int fd);
 /* Also tells of what is typed on the terminal fd, and of its size. 0 or -errno, logged. */

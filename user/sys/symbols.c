@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/words.h"
 #include "sys/demangle.h"
 
 /* The colon between BINARY and SYMBOL: not one of "::". */
@@ -272,35 +273,6 @@ int mt_symbol_find(const struct mt_elf *elf, const struct mt_symbol_query *q,
 	return 0;
 }
 
-#define NEAR_NAME_MAX 64 /* longer names are not compared */
-
-/* Levenshtein's distance; more than most: most + 1. */
-static unsigned int distance(const char *a, size_t n, const char *b, size_t m, unsigned int most)
-{
-	unsigned int row[NEAR_NAME_MAX + 1];
-
-	for (size_t j = 0; j <= m; j++)
-		row[j] = (unsigned int)j;
-	for (size_t i = 1; i <= n; i++) {
-		unsigned int diagonal = row[0], least = most + 1;
-
-		row[0] = (unsigned int)i;
-		for (size_t j = 1; j <= m; j++) {
-			const unsigned int above = row[j];
-			unsigned int best = diagonal + (a[i - 1] != b[j - 1]);
-
-			best = above + 1 < best ? above + 1 : best;
-			best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-			diagonal = above;
-			row[j] = best;
-			least = best < least ? best : least;
-		}
-		if (least > most)
-			return most + 1;
-	}
-	return row[m] < most + 1 ? row[m] : most + 1;
-}
-
 static void keep_near(struct mt_symbol_near *near, const char *name, unsigned int d)
 {
 	size_t at = 0;
@@ -342,8 +314,7 @@ static bool find_hint(const char *query, char *hint, size_t size)
 }
 
 /* A name of C++ or Rust that has something in common with the query. */
-static void try_mangled(const char *symbol, const char *hint, unsigned int d,
-			struct mt_symbol_near *near)
+static void try_mangled(const char *symbol, const char *hint, struct mt_symbol_near *near)
 {
 	char shown[MT_DEMANGLED_MAX];
 
@@ -351,7 +322,7 @@ static void try_mangled(const char *symbol, const char *hint, unsigned int d,
 	    !mt_demangle(symbol, true, shown, sizeof(shown)) ||
 	    strlen(shown) >= sizeof(near->names[0]))
 		return;
-	keep_near(near, shown, d);
+	keep_near(near, shown, MT_WORD_MAX);
 }
 
 #define NEAR_DEMANGLED_MAX 2000 /* names that are taken apart for it */
@@ -360,32 +331,30 @@ void mt_symbol_near(const struct mt_elf *elf, const struct mt_symbol_query *q,
 		    struct mt_symbol_near *near)
 {
 	const size_t n = strlen(q->name);
-	const unsigned int most = n < 5 ? 1 : n < 12 ? 2 : 3;
 	unsigned int demangled = 0;
 	const struct mt_sym *syms;
 	char hint[256];
 	const bool hinted = find_hint(q->name, hint, sizeof(hint));
 	size_t count;
 
-	if (!n || n > NEAR_NAME_MAX || mt_elf_funcs(elf, &syms, &count))
+	if (!n || n > MT_WORD_MAX || mt_elf_funcs(elf, &syms, &count))
 		return;
 	for (size_t i = 0; i < count; i++) {
 		const char *name = syms[i].name;
-		const size_t m = strnlen(name, NEAR_NAME_MAX + 1);
-		unsigned int d = most + 1;
+		struct mt_nearest one = {0};
 
 		if (mt_is_mangled(name)) {
 			if (hinted && demangled < NEAR_DEMANGLED_MAX && strstr(name, hint)) {
 				demangled++;
-				try_mangled(name, hint, most + 1, near);
+				try_mangled(name, hint, near);
 			}
 			continue;
 		}
-		if (m <= NEAR_NAME_MAX && m + most >= n && n + most >= m)
-			d = distance(q->name, n, name, m, most);
-		if (d <= most)
-			keep_near(near, name, d);
-		else if (n > 3 && m <= NEAR_NAME_MAX && strcasestr(name, q->name))
-			keep_near(near, name, most + 1 + (unsigned int)(m - n));
+		mt_nearest_try(&one, q->name, n, name);
+		if (one.name)
+			keep_near(near, name, one.distance);
+		else if (n > 3 && strnlen(name, MT_WORD_MAX) < MT_WORD_MAX &&
+			 strcasestr(name, q->name))
+			keep_near(near, name, MT_WORD_MAX + (unsigned int)(strlen(name) - n));
 	}
 }
