@@ -55,8 +55,8 @@ static int attach(struct mt_session *s, pid_t pid, int fd, const struct mt_exits
 {
 	_cleanup_free_ struct mt_links_plan *plan = calloc(1, sizeof(*plan));
 	struct mt_measure *m = s->measure;
+	const uint32_t id = mt_files_new_id(s); /* which looks at m->ids */
 	uint32_t *ids = reallocarray(m->ids, m->n_ids + 1, sizeof(*ids));
-	const uint32_t id = mt_files_new_id(s);
 
 	if (ids)
 		m->ids = ids;
