@@ -84,6 +84,7 @@ struct mt_diff {
 	size_t n;
 	const struct mt_snapshot **came, **went; /* owned, what they point to borrowed */
 	size_t n_came, n_went;
+	struct mt_diff_row alloc, rss; /* of all processes of the last two moments together */
 	size_t repetitions;
 	const char *what; /* what a repetition is called: "request"; borrowed */
 	char **notes;     /* on the whole; owned, each too */
