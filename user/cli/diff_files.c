@@ -115,6 +115,11 @@ static int compare_ends(const char *name, struct files *f)
 	if (!r && seen->between)
 		r = mt_diff_note(f->d, "%zu processes came and went in between, and are left out",
 				 seen->between);
+	if (!r && seen->later)
+		r = mt_diff_note(f->d,
+				 "%zu processes are compared from when their heap had been read, "
+				 "after their first snapshot",
+				 seen->later);
 	return r ? mt_err_r(r, "out of memory") : 0;
 }
 

@@ -73,7 +73,7 @@ static bool is_in(const struct build *b, const struct mt_moment *m, const struct
 
 static int set_process(struct build *b, const struct mt_snapshot *s)
 {
-	struct mt_diff_process *p = &b->d->v[b->d->n++];
+	struct mt_diff_process *p;
 	int r;
 
 	b->pairs.n = 0;
@@ -87,10 +87,15 @@ static int set_process(struct build *b, const struct mt_snapshot *s)
 			b->pairs.v[2 * b->pairs.n++ + 1] = new;
 		}
 	}
+	if (!b->pairs.n)
+		return 0; /* it is at least in the last pair */
+	p = &b->d->v[b->d->n++];
 	p->first = b->pairs.v[0];
 	p->old = b->pairs.v[2 * b->pairs.n - 2];
 	p->new = b->pairs.v[2 * b->pairs.n - 1];
 	p->repetitions = b->pairs.n;
+	p->rebased = p->first->since != p->new->since ||
+		     (p->new->since == MT_SINCE_ATTACH && !mt_diff_same_trace(p->first, p->new));
 	r = mt_diff_rows(&b->pairs, p);
 	if (!r)
 		r = mt_diff_heaps(&b->pairs, b->d->what, p);
@@ -173,6 +178,8 @@ static int by_growth(const void *a, const void *b)
 	const struct mt_diff_process *x = a, *y = b;
 	const __int128 g = growth(x), h = growth(y);
 
+	if (x->rebased != y->rebased)
+		return x->rebased ? 1 : -1;
 	if (g != h)
 		return g > h ? -1 : 1;
 	return by_process(&x->new, &y->new);

@@ -71,6 +71,7 @@ struct mt_diff_process {
 	const struct mt_snapshot *first;     /* old of the first repetition; borrowed */
 	const struct mt_snapshot *old, *new; /* of the last repetition; borrowed */
 	size_t repetitions;                  /* in which it was */
+	bool rebased;                        /* levels do not compare: they count from elsewhere */
 	struct mt_diff_row *rows;            /* that changed; live growth first; owned */
 	size_t n_rows;
 	struct mt_diff_heap heap;   /* with a collector the runtime's */
@@ -80,7 +81,7 @@ struct mt_diff_process {
 };
 
 struct mt_diff {
-	struct mt_diff_process *v; /* the one that grew most first; owned */
+	struct mt_diff_process *v; /* the one that grew most first, rebased ones behind; owned */
 	size_t n;
 	const struct mt_snapshot **came, **went; /* owned, what they point to borrowed */
 	size_t n_came, n_went;

@@ -177,6 +177,7 @@ static void write_process(struct mt_json *j, const struct mt_diff_process *p, bo
 	mt_json_i64(j, "pid", p->new->pid);
 	mt_json_string(j, "comm", p->new->comm);
 	mt_json_u64(j, "repetitions", p->repetitions);
+	mt_json_bool(j, "rebased", p->rebased);
 	if (repeated)
 		write_snapshot(j, "first", p->first);
 	write_snapshot(j, "old", p->old);

@@ -250,20 +250,23 @@ static void write_list_row(struct mt_writer *w, const struct mt_diff_process *p,
 	char a[48], b[48], c[48];
 
 	write_cell(w, p->new);
-	mt_writef(w, " %14s %14s %14s\n",
+	mt_writef(w, " %14s %14s %14s%s\n",
 		  mt_diff_format_change(a, sizeof(a), &none, live ? live->median : 0, unit, 14),
 		  mt_render_bytes(b, sizeof(b), p->new->memstats.alloc, unit, 14),
-		  mt_diff_format_change(c, sizeof(c), &none, rss ? rss->median : 0, unit, 14));
+		  mt_diff_format_change(c, sizeof(c), &none, rss ? rss->median : 0, unit, 14),
+		  p->rebased ? " *" : "");
 }
 
-static void write_total(struct mt_writer *w, const struct mt_diff *d, enum mt_unit unit)
+static void write_total(struct mt_writer *w, const struct mt_diff *d, bool rebased,
+			enum mt_unit unit)
 {
 	char a[48], b[48], c[48];
 
-	mt_writef(w, "%-*s %14s %14s %14s\n", NAME_CELLS, "All, that came and went too",
+	mt_writef(w, "%-*s %14s %14s %14s%s\n", NAME_CELLS, "All, that came and went too",
 		  mt_diff_format_change(a, sizeof(a), &d->alloc, d->alloc.change, unit, 14),
 		  mt_render_bytes(b, sizeof(b), d->alloc.new, unit, 14),
-		  mt_diff_format_change(c, sizeof(c), &d->rss, d->rss.change, unit, 14));
+		  mt_diff_format_change(c, sizeof(c), &d->rss, d->rss.change, unit, 14),
+		  rebased ? " *" : "");
 }
 
 /* All that changed; those in which no level did are counted. */
@@ -271,11 +274,13 @@ static void write_list(struct mt_writer *w, const struct mt_diff *d, const struc
 {
 	char head[160];
 	size_t still = 0;
+	bool rebased = false;
 
 	snprintf(head, sizeof(head), "%-*s %14s %14s %14s", NAME_CELLS, "Process", "Alloc: change",
 		 "new", "rss: change");
 	mt_render_heading(w, o, head);
 	for (size_t i = 0; i < d->n; i++) {
+		rebased = rebased || d->v[i].rebased;
 		if (level_of(&d->v[i]) || mt_diff_find_row(&d->v[i], "rss"))
 			write_list_row(w, &d->v[i], o->unit);
 		else
@@ -285,7 +290,9 @@ static void write_list(struct mt_writer *w, const struct mt_diff *d, const struc
 		mt_writef(w, "%zu %s: Alloc and rss did not change\n", still,
 			  still == 1 ? "process" : "processes");
 	if (d->repetitions == 1)
-		write_total(w, d, o->unit);
+		write_total(w, d, rebased, o->unit);
+	if (rebased)
+		mt_write_str(w, "* Alloc counts from elsewhere in new than in old: no growth\n");
 }
 
 static void write_process(struct mt_writer *w, const struct mt_diff *d,

@@ -301,12 +301,16 @@ static void several(void **state)
 	put(&c.m[1], of(30, "grows", 90));
 	put(&c.m[1], of(10, "still", 7));
 	c.m[1].v[3]->flows.map_full = 3;
+	put(&c.m[0], of(50, "counted anew", 1));
+	put(&c.m[1], of(50, "counted anew", 400));
+	c.m[0].v[4]->since = MT_SINCE_ATTACH;
 	diff(&c, 1, NULL);
 	assert_int_equal(mt_diff_note(c.d, "7 processes came and went in between"), 0);
 	all_formats("several", c.d);
 	assert_true(mt_diff_lost(c.d));
 	root = as_json(c.d);
-	assert_int_equal(json_array_size(at(root, "processes")), 3);
+	assert_int_equal(json_array_size(at(root, "processes")), 4);
+	assert_true(json_is_true(at(json_array_get(at(root, "processes"), 3), "rebased")));
 	assert_int_equal(number(json_array_get(at(root, "processes"), 0), "pid"), 30);
 	assert_int_equal(number(json_array_get(at(root, "processes"), 2), "pid"), 20);
 	assert_int_equal(number(json_array_get(at(root, "came"), 0), "pid"), 5);

@@ -20,6 +20,8 @@ static void keep_log(enum mt_log_level level, const char *msg)
 	snprintf(logged, sizeof(logged), "%s", msg);
 }
 
+static enum mt_since counts_from; /* of the snapshots that are written next */
+
 /* One line of JSON. */
 static inline void write_snapshot(struct mt_writer *w, pid_t pid, uint64_t ms, uint64_t seq,
 				  bool final, uint64_t processes)
@@ -34,6 +36,7 @@ static inline void write_snapshot(struct mt_writer *w, pid_t pid, uint64_t ms, u
 				 .pid = pid,
 				 .start_time = 7,
 				 .final = final,
+				 .since = counts_from,
 				 .processes = processes,
 				 .comm = "app",
 				 .runtime = "native",

@@ -173,7 +173,7 @@ static void endless(void **state)
 
 	(void)state;
 	assert_int_equal(mt_saved_each("/dev/zero", false, count, &seen), -EFBIG);
-	says("/dev/zero:1: longer than 32 MiB: no snapshot is");
+	says("/dev/zero:1: longer than 8 MiB: no snapshot is");
 }
 
 int main(void)

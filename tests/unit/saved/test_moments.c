@@ -115,6 +115,30 @@ static void ends(void **state)
 	assert_int_equal(seen.totals, 1);
 }
 
+/* Counted from the attach at first, then by a census; of the second only at its end. */
+static void heap_read_later(void **state)
+{
+	__attribute__((cleanup(mt_moment_fini))) struct mt_moment a = {0}, b = {0};
+	_cleanup_writer_ struct mt_writer w = {0};
+	struct mt_saved_seen seen;
+	_cleanup_file_ char *path = NULL;
+
+	(void)state;
+	for (uint64_t i = 0; i < 5; i++) {
+		for (pid_t pid = 1; pid <= 2; pid++) {
+			counts_from = i < (pid == 1 ? 2 : 4) ? MT_SINCE_ATTACH : MT_SINCE_CENSUS;
+			write_snapshot(&w, pid, 1000 * i + (uint64_t)pid, i, i == 4, 0);
+		}
+	}
+	counts_from = MT_SINCE_START;
+	path = write_file(w.buf, w.len);
+
+	assert_int_equal(mt_saved_ends(path, &a, &b, &seen), 0);
+	holds(&a, "1:2 2:0");
+	holds(&b, "1:4 2:4");
+	assert_int_equal(seen.later, 1);
+}
+
 static void one_snapshot(void **state)
 {
 	static const struct line one[] = {{1, 0, 0, true, 0}};
@@ -132,9 +156,8 @@ static void one_snapshot(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(last),
-		cmocka_unit_test(by_seq),
-		cmocka_unit_test(ends),
+		cmocka_unit_test(last),         cmocka_unit_test(by_seq),
+		cmocka_unit_test(ends),         cmocka_unit_test(heap_read_later),
 		cmocka_unit_test(one_snapshot),
 	};
 
