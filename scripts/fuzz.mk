@@ -13,10 +13,10 @@ FUZZ_SAN     := -fsanitize=address$(comma)undefined -fno-sanitize-recover=all -f
 FUZZ_CFLAGS   = -std=gnu11 -O1 -g $(WARN) $(FUZZ_SAN) -MMD -MP
 FUZZ_RUN      = -verbosity=0 -max_len=$(FUZZ_MAX) -timeout=10 -rss_limit_mb=1024 \
                 -artifact_prefix=$(FUZZ_DIR)/found- -print_final_stats=1
-# A recorded heap is larger than other input.
-FUZZ_MAX      = $$([ $$n = census_glibc ] && echo 65536 || echo 16384)
-# How many more runs than seeds make a smoke test: a walk takes milliseconds.
-FUZZ_SMOKE    = $$([ $${n\#census_} = $$n ] && echo 2000 || echo 300)
+# A recorded heap is larger than other input, and so are snapshots.
+FUZZ_MAX      = $$([ $$n = census_glibc ] || [ $$n = saved ] && echo 65536 || echo 16384)
+# How many more runs than seeds make a smoke test: a walk, or a comparison, takes milliseconds.
+FUZZ_SMOKE    = $$([ $${n\#census_} = $$n ] && [ $$n != saved ] && echo 2000 || echo 300)
 # One target, its shell variable n: all that it says if it finds something, else how much it ran.
 FUZZ_ONE      = $(FUZZ_DIR)/fuzz_$$n $(FUZZ_RUN) $(1) >$(FUZZ_DIR)/$$n.log 2>&1 || \
                 { cat $(FUZZ_DIR)/$$n.log; echo "fuzz $$n: found something"; exit 1; }; \

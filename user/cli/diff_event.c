@@ -195,6 +195,8 @@ static int repeat_once(struct waiter *w, bool first)
 		r = w->ops->start(w->trigger);
 	if (!r && first && w->ops->look)
 		r = look(w, &w->pairs.v[w->pairs.old]);
+	if (!r && first && w->end == END_NOT)
+		mt_info("waiting for the event");
 	return r ? r : wait_for_it(w);
 }
 

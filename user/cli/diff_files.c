@@ -82,6 +82,9 @@ static int compare_two(char **names, struct files *f)
 	if (r)
 		return r;
 	r = mt_diff_new(f->m, 1, NULL, &f->d);
+	if (!r && !f->d->n)
+		r = mt_diff_note(f->d, "no process is in both: they are told apart by pid and "
+				       "start time");
 	if (!r)
 		r = note_last(f->d, &old, "OLD", &f->seen[0]);
 	if (!r)
@@ -89,23 +92,34 @@ static int compare_two(char **names, struct files *f)
 	return r ? mt_err_r(r, "out of memory") : 0;
 }
 
-static int compare_ends(const char *path, struct files *f)
+static int compare_ends(const char *name, struct files *f)
 {
+	__attribute__((cleanup(operand_fini))) struct operand o = {0};
 	struct mt_saved_seen *seen = &f->seen[0];
 	char q[200];
-	int r = mt_saved_ends(path, &f->m[0], &f->m[1], seen);
+	int r = parse_operand(name, &o);
 
+	if (!r && o.has_seq)
+		return mt_err_r(-EINVAL, "diff: %s is one snapshot, two are compared: name another",
+				mt_quote(q, sizeof(q), name));
+	if (!r)
+		r = mt_saved_ends(o.path, &f->m[0], &f->m[1], seen);
 	if (r)
 		return r;
 	if (!seen->pairs)
 		return mt_err_r(-ENODATA,
 				"%s: it has one snapshot of each process, two are compared: name a "
 				"second FILE",
-				mt_quote(q, sizeof(q), path));
+				mt_quote(q, sizeof(q), name));
 	r = mt_diff_new(f->m, 1, NULL, &f->d);
 	if (!r && seen->between)
 		r = mt_diff_note(f->d, "%zu processes came and went in between, and are left out",
 				 seen->between);
+	if (!r && seen->later)
+		r = mt_diff_note(f->d,
+				 "%zu processes are compared from when their heap had been read, "
+				 "after their first snapshot",
+				 seen->later);
 	return r ? mt_err_r(r, "out of memory") : 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,9 +66,14 @@ static const struct mt_snapshot *match(const struct build *b, const struct mt_mo
 	return b->single ? m->v[0] : find(m, s);
 }
 
+static bool is_in(const struct build *b, const struct mt_moment *m, const struct mt_snapshot *s)
+{
+	return b->single || find(m, s);
+}
+
 static int set_process(struct build *b, const struct mt_snapshot *s)
 {
-	struct mt_diff_process *p = &b->d->v[b->d->n++];
+	struct mt_diff_process *p;
 	int r;
 
 	b->pairs.n = 0;
@@ -81,10 +87,15 @@ static int set_process(struct build *b, const struct mt_snapshot *s)
 			b->pairs.v[2 * b->pairs.n++ + 1] = new;
 		}
 	}
+	if (!b->pairs.n)
+		return 0; /* it is at least in the last pair */
+	p = &b->d->v[b->d->n++];
 	p->first = b->pairs.v[0];
 	p->old = b->pairs.v[2 * b->pairs.n - 2];
 	p->new = b->pairs.v[2 * b->pairs.n - 1];
 	p->repetitions = b->pairs.n;
+	p->rebased = p->first->since != p->new->since ||
+		     (p->new->since == MT_SINCE_ATTACH && !mt_diff_same_trace(p->first, p->new));
 	r = mt_diff_rows(&b->pairs, p);
 	if (!r)
 		r = mt_diff_heaps(&b->pairs, b->d->what, p);
@@ -101,20 +112,54 @@ static int fill(struct build *b)
 	d->v = calloc(new->n + 1, sizeof(*d->v));
 	d->came = calloc(new->n + 1, sizeof(struct mt_snapshot *));
 	d->went = calloc(old->n + 1, sizeof(struct mt_snapshot *));
-	b->pairs.v = calloc(2 * b->repetitions, sizeof(struct mt_snapshot *));
-	b->pairs.changes = calloc(b->repetitions, sizeof(int64_t));
+	b->pairs.v = calloc(2 * b->repetitions + 1, sizeof(struct mt_snapshot *));
+	b->pairs.changes = calloc(b->repetitions + 1, sizeof(int64_t));
 	if (!d->v || !d->came || !d->went || !b->pairs.v || !b->pairs.changes)
 		return -ENOMEM;
+	/* Totals are the sum of the others. */
 	for (size_t i = 0; i < new->n && !r; i++) {
-		if (match(b, old, new->v[i]))
+		if (!new->v[i]->processes && is_in(b, old, new->v[i]))
 			r = set_process(b, new->v[i]);
-		else
+		else if (!new->v[i]->processes)
 			d->came[d->n_came++] = new->v[i];
 	}
 	for (size_t i = 0; i < old->n; i++)
-		if (!match(b, new, old->v[i]))
+		if (!old->v[i]->processes && !is_in(b, new, old->v[i]))
 			d->went[d->n_went++] = old->v[i];
 	return r;
+}
+
+static uint64_t sum_of(const struct mt_moment *m, uint64_t (*of)(const struct mt_snapshot *))
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < m->n; i++)
+		if (!m->v[i]->processes && __builtin_add_overflow(sum, of(m->v[i]), &sum))
+			return UINT64_MAX;
+	return sum;
+}
+
+static uint64_t alloc_of(const struct mt_snapshot *s)
+{
+	return s->memstats.alloc;
+}
+
+static uint64_t rss_of(const struct mt_snapshot *s)
+{
+	return s->vm.rss;
+}
+
+static struct mt_diff_row total(const struct mt_moment *pair, const char *name,
+				uint64_t (*of)(const struct mt_snapshot *))
+{
+	struct mt_diff_row row = {.unit = MT_FIELD_BYTES};
+
+	snprintf(row.name, sizeof(row.name), "%s", name);
+	row.old = sum_of(&pair[0], of);
+	row.new = sum_of(&pair[1], of);
+	row.change = mt_diff_between(row.new, row.old, false);
+	row.median = row.min = row.max = row.change;
+	return row;
 }
 
 /* Growth of live bytes, C's in a Go program too. */
@@ -133,6 +178,8 @@ static int by_growth(const void *a, const void *b)
 	const struct mt_diff_process *x = a, *y = b;
 	const __int128 g = growth(x), h = growth(y);
 
+	if (x->rebased != y->rebased)
+		return x->rebased ? 1 : -1;
 	if (g != h)
 		return g > h ? -1 : 1;
 	return by_process(&x->new, &y->new);
@@ -179,6 +226,10 @@ int mt_diff_new(const struct mt_moment *m, size_t repetitions, const char *what,
 		return r;
 	}
 	sort(b.d);
+	if (repetitions) {
+		b.d->alloc = total(&m[2 * repetitions - 2], "Alloc", alloc_of);
+		b.d->rss = total(&m[2 * repetitions - 2], "rss", rss_of);
+	}
 	*ret = b.d;
 	return 0;
 }

@@ -52,6 +52,12 @@ struct mt_diff_class {
 	struct mt_leak leak;               /* of bytes */
 };
 
+/*
+ * Of a heap without a collector: live bytes, judged as leak.h says. With one live
+ * bytes hold garbage, so that only repetitions with a collection count, and NextGC
+ * stands for what that left. Where the whole does not grow, a class still may: each
+ * is judged as one of as many as changed.
+ */
 struct mt_diff_leak {
 	struct mt_leak bytes; /* the verdict, see leak.h */
 	int64_t objects;      /* of GROWS: blocks per repetition, the median */
@@ -71,6 +77,7 @@ struct mt_diff_process {
 	const struct mt_snapshot *first;     /* old of the first repetition; borrowed */
 	const struct mt_snapshot *old, *new; /* of the last repetition; borrowed */
 	size_t repetitions;                  /* in which it was */
+	bool rebased;                        /* levels do not compare: they count from elsewhere */
 	struct mt_diff_row *rows;            /* that changed; live growth first; owned */
 	size_t n_rows;
 	struct mt_diff_heap heap;   /* with a collector the runtime's */
@@ -80,10 +87,11 @@ struct mt_diff_process {
 };
 
 struct mt_diff {
-	struct mt_diff_process *v; /* the one that grew most first; owned */
+	struct mt_diff_process *v; /* the one that grew most first, rebased ones behind; owned */
 	size_t n;
 	const struct mt_snapshot **came, **went; /* owned, what they point to borrowed */
 	size_t n_came, n_went;
+	struct mt_diff_row alloc, rss; /* of all processes of the last two moments together */
 	size_t repetitions;
 	const char *what; /* what a repetition is called: "request"; borrowed */
 	char **notes;     /* on the whole; owned, each too */

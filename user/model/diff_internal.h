@@ -3,6 +3,8 @@
 #ifndef MT_MODEL_DIFF_INTERNAL_H
 #define MT_MODEL_DIFF_INTERNAL_H
 
+#include <stdarg.h>
+
 #include "model/diff.h"
 
 /* One process's snapshots: old, new, old, new, of n repetitions. */
@@ -25,6 +27,7 @@ int mt_diff_rows(const struct mt_diff_series *p, struct mt_diff_process *d);
 int mt_diff_heaps(const struct mt_diff_series *p, const char *what, struct mt_diff_process *d);
 int mt_diff_notes(struct mt_diff_process *d);
 
-int mt_diff_add_note(char ***notes, size_t *n, const char *fmt, va_list ap);
+__attribute__((format(printf, 3, 0))) int mt_diff_add_note(char ***notes, size_t *n,
+							   const char *fmt, va_list ap);
 
 #endif

@@ -12,8 +12,12 @@
 #include "base/writer.h"
 #include "model/diff_internal.h"
 
-/* Clocks that are read one after the other, or set in between. */
-#define APART_NS UINT64_C(2000000000)
+/*
+ * How far the beginning of one trace, by two of its snapshots, may be apart: what
+ * lies between reading two clocks, and what a clock that is slewed gains.
+ */
+#define APART_NS    UINT64_C(20000000)
+#define SLEWED_1_OF 1000
 
 static const char *const since_texts[] = {[MT_SINCE_START] = "the start of the process",
 					  [MT_SINCE_CENSUS] = "a census",
@@ -53,11 +57,17 @@ bool mt_diff_same_process(const struct mt_snapshot *a, const struct mt_snapshot 
 	return a->pid == b->pid && a->start_time == b->start_time && !strcmp(a->host, b->host);
 }
 
+static uint64_t distance(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : b - a;
+}
+
 bool mt_diff_same_trace(const struct mt_snapshot *a, const struct mt_snapshot *b)
 {
-	const uint64_t x = a->time_ns - a->uptime_ns, y = b->time_ns - b->uptime_ns;
+	const uint64_t apart = distance(a->time_ns - a->uptime_ns, b->time_ns - b->uptime_ns);
 
-	return mt_diff_same_process(a, b) && (x > y ? x - y : y - x) <= APART_NS;
+	return mt_diff_same_process(a, b) &&
+	       apart <= APART_NS + distance(a->time_ns, b->time_ns) / SLEWED_1_OF;
 }
 
 static const char *shown(const char *name)

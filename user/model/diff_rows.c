@@ -119,14 +119,14 @@ static uint64_t value_of(const struct number *n, const struct mt_snapshot *s)
 	}
 }
 
-static bool is_signed(const struct number *n)
+static bool may_be_negative(const struct number *n)
 {
 	return n->level || n->type == MT_FIELD_DOUBLE;
 }
 
-int64_t mt_diff_between(uint64_t v, uint64_t w, bool both_signed)
+int64_t mt_diff_between(uint64_t v, uint64_t w, bool is_signed)
 {
-	const __int128 d = both_signed ? (__int128)(int64_t)v - (int64_t)w : (__int128)v - w;
+	const __int128 d = is_signed ? (__int128)(int64_t)v - (int64_t)w : (__int128)v - w;
 
 	return d > INT64_MAX ? INT64_MAX : d < INT64_MIN ? INT64_MIN : (int64_t)d;
 }
@@ -148,7 +148,7 @@ static void add(const struct number *n, const struct mt_diff_series *p, struct m
 	*row = (struct mt_diff_row){.kind = n->kind,
 				    .unit = n->unit,
 				    .is_bool = !n->level && n->type == MT_FIELD_BOOL,
-				    .is_signed = is_signed(n),
+				    .is_signed = may_be_negative(n),
 				    .old = value_of(n, d->old),
 				    .new = value_of(n, d->new)};
 	snprintf(row->name, sizeof(row->name), "%s%s", n->before ? n->before : "", n->name);

@@ -43,14 +43,28 @@ static const char *format_count(char *buf, size_t size, const char *before, uint
 	return buf;
 }
 
+bool mt_diff_has_change(const struct mt_diff_row *row)
+{
+	/* No time has passed since what had not been, and no goal is no number. */
+	if (row->unit == MT_FIELD_TIME)
+		return row->old && row->new;
+	if (!strcmp(row->name, "NextGC"))
+		return mt_render_has_next(row->old) && mt_render_has_next(row->new);
+	return !row->is_bool;
+}
+
 const char *mt_diff_format_change(char *buf, size_t size, const struct mt_diff_row *row,
 				  int64_t change, enum mt_unit unit, int columns)
 {
 	const char before[] = {sign(change), '\0'};
 
 	buf[0] = '\0';
-	if (row->is_bool)
+	if (!mt_diff_has_change(row))
 		return buf;
+	if (change == INT64_MAX || change == INT64_MIN) {
+		snprintf(buf, size, "beyond %c2^63", before[0]);
+		return buf;
+	}
 	switch (row->unit) {
 	case MT_FIELD_BYTES:
 		return mt_diff_format_bytes(buf, size, change, unit, columns);
@@ -109,7 +123,8 @@ const char *mt_diff_format_percent(char *buf, size_t size, const struct mt_diff_
 	const double share = old != 0 ? (double)row->change / (old < 0 ? -old : old) * 100 : 0;
 
 	buf[0] = '\0';
-	if (row->is_bool || row->unit == MT_FIELD_TIME || row->unit == MT_FIELD_RATIO)
+	if (!mt_diff_has_change(row) || row->unit == MT_FIELD_TIME || row->unit == MT_FIELD_RATIO ||
+	    row->change == INT64_MAX || row->change == INT64_MIN)
 		return buf;
 	if (old == 0)
 		snprintf(buf, size, "%s", row->change ? "from 0" : "");

@@ -8,6 +8,8 @@
 /* "+1.2 MiB", of at most columns where another unit makes it so. buf is filled and returned. */
 const char *mt_diff_format_bytes(char *buf, size_t size, int64_t change, enum mt_unit unit,
 				 int columns);
+/* False if new less old says nothing: of true and false, of what had not been. */
+bool mt_diff_has_change(const struct mt_diff_row *row);
 /* A change of row's kind: "+12", "-1.5 ms", "+0.0001 %". */
 const char *mt_diff_format_change(char *buf, size_t size, const struct mt_diff_row *row,
 				  int64_t change, enum mt_unit unit, int columns);

@@ -77,7 +77,10 @@ static void write_number(struct mt_json *j, const char *key, const struct mt_dif
 static void write_change(struct mt_json *j, const char *key, const struct mt_diff_row *row,
 			 int64_t v)
 {
-	if (row->unit == MT_FIELD_RATIO)
+	/* At its limit it may be any number beyond. */
+	if (!mt_diff_has_change(row) || v == INT64_MAX || v == INT64_MIN)
+		mt_json_null(j, key);
+	else if (row->unit == MT_FIELD_RATIO)
 		mt_json_double(j, key, (double)v / 1e9);
 	else
 		mt_json_i64(j, key, v);
@@ -88,7 +91,8 @@ static void write_percent(struct mt_json *j, const struct mt_diff_row *row)
 {
 	const double old = row->is_signed ? (double)(int64_t)row->old : (double)row->old;
 
-	if (old == 0 || row->is_bool || row->unit == MT_FIELD_TIME)
+	if (old == 0 || !mt_diff_has_change(row) || row->unit == MT_FIELD_TIME ||
+	    row->change == INT64_MAX || row->change == INT64_MIN)
 		mt_json_null(j, "percent");
 	else
 		mt_json_double(j, "percent", (double)row->change / (old < 0 ? -old : old) * 100);
@@ -173,6 +177,7 @@ static void write_process(struct mt_json *j, const struct mt_diff_process *p, bo
 	mt_json_i64(j, "pid", p->new->pid);
 	mt_json_string(j, "comm", p->new->comm);
 	mt_json_u64(j, "repetitions", p->repetitions);
+	mt_json_bool(j, "rebased", p->rebased);
 	if (repeated)
 		write_snapshot(j, "first", p->first);
 	write_snapshot(j, "old", p->old);
@@ -216,6 +221,10 @@ static void object(struct mt_writer *w, const struct mt_diff *d, const struct mt
 	for (size_t i = 0; i < d->n; i++)
 		write_process(&j, &d->v[i], d->repetitions > 1);
 	mt_json_array_end(&j);
+	mt_json_object_begin(&j, "total");
+	write_row(&j, &d->alloc, false);
+	write_row(&j, &d->rss, false);
+	mt_json_object_end(&j);
 	write_others(&j, "came", d->came, d->n_came);
 	write_others(&j, "went", d->went, d->n_went);
 	mt_json_object_end(&j);

@@ -7,18 +7,22 @@
 static void write_bytes(struct mt_writer *w, const struct mt_diff_process *p, const char *name,
 			const struct mt_diff_row *row, enum mt_unit unit)
 {
+	const struct mt_diff_row none = {.unit = MT_FIELD_BYTES};
 	char buf[48];
 
 	row = row ? row : mt_diff_find_row(p, name);
-	mt_writef(w, "%s %s\t", name,
-		  mt_diff_format_bytes(buf, sizeof(buf), row ? row->median : 0, unit,
-				       (int)sizeof(buf)));
+	row = row ? row : &none;
+	mt_writef(
+		w, "%s %s\t", name,
+		mt_diff_format_change(buf, sizeof(buf), row, row->median, unit, (int)sizeof(buf)));
 }
 
 static void write_leak(struct mt_writer *w, const char *what, const struct mt_diff_leak *l)
 {
-	if (l->text[0])
-		mt_writef(w, "\t%s%s", what, l->text);
+	if (l->text[0]) {
+		mt_writef(w, "\t%s", what);
+		mt_write_escaped(w, l->text);
+	}
 }
 
 static void write_process(struct mt_writer *w, const struct mt_diff_process *p, bool prefix,

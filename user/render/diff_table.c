@@ -8,7 +8,7 @@
 
 #define DETAILS    8  /* processes of which all rows are shown */
 #define OTHERS     10 /* that came, and that went */
-#define NAME       18
+#define NAME       20
 #define CELL       15
 #define NAME_CELLS 28 /* of a process, in a list */
 
@@ -105,18 +105,23 @@ static void write_row(struct mt_writer *w, const struct mt_diff_row *row, bool r
 	char a[48], b[48], c[48], d[48];
 
 	if (!repeated) {
-		mt_writef(w, "%-*s %*s %*s %*s %11s\n", NAME, row->name, CELL,
+		mt_writef(w, "%-*s %*s %*s", NAME, row->name, CELL,
 			  mt_diff_format_value(a, sizeof(a), row, row->old, unit, CELL), CELL,
-			  mt_diff_format_value(b, sizeof(b), row, row->new, unit, CELL), CELL,
-			  mt_diff_format_change(c, sizeof(c), row, row->change, unit, CELL),
-			  mt_diff_format_percent(d, sizeof(d), row));
+			  mt_diff_format_value(b, sizeof(b), row, row->new, unit, CELL));
+		mt_diff_format_change(c, sizeof(c), row, row->change, unit, CELL);
+		mt_diff_format_percent(d, sizeof(d), row);
+		if (c[0])
+			mt_writef(w, " %*s", CELL, c);
+		if (d[0])
+			mt_writef(w, " %11s", d);
+		mt_write_str(w, "\n");
 		return;
 	}
 	mt_writef(w, "%-*s %*s %*s %*s %*s\n", NAME, row->name, CELL,
 		  mt_diff_format_change(a, sizeof(a), row, row->median, unit, CELL), CELL,
 		  mt_diff_format_change(b, sizeof(b), row, row->min, unit, CELL), CELL,
-		  mt_diff_format_change(c, sizeof(c), row, row->max, unit, CELL), CELL - 3,
-		  mt_diff_format_value(d, sizeof(d), row, row->new, unit, CELL - 3));
+		  mt_diff_format_change(c, sizeof(c), row, row->max, unit, CELL), CELL - 4,
+		  mt_diff_format_value(d, sizeof(d), row, row->new, unit, CELL - 4));
 }
 
 static void write_rows_heading(struct mt_writer *w, const char *what, bool repeated,
@@ -130,7 +135,7 @@ static void write_rows_heading(struct mt_writer *w, const char *what, bool repea
 	if (repeated)
 		snprintf(head, sizeof(head), "%-*.*s %*s %*s %*s %*s", NAME, NAME,
 			 per.buf ? per.buf : "", CELL, "Median change", CELL, "Least", CELL, "Most",
-			 CELL - 3, "Now");
+			 CELL - 4, "Now");
 	else
 		snprintf(head, sizeof(head), "%-*s %*s %*s %*s %11s", NAME, "What", CELL, "Old",
 			 CELL, "New", CELL, "Change", "Percent");
@@ -156,13 +161,15 @@ static void write_class(struct mt_writer *w, const struct mt_diff_class *c, enum
 	char size[24], bytes[48], objects[48], mallocs[48], frees[48];
 
 	mt_render_class_label(size, sizeof(size), c->class);
-	mt_writef(w, "%15s %*s %*s %13s %13s%s\n", size, CELL,
-		  mt_diff_format_bytes(bytes, sizeof(bytes), c->bytes.median, unit, CELL), 13,
-		  mt_diff_format_change(objects, sizeof(objects), &c->objects, c->objects.median,
-					unit, 13),
-		  mt_diff_format_value(mallocs, sizeof(mallocs), &count, c->mallocs, unit, 13),
-		  mt_diff_format_value(frees, sizeof(frees), &count, c->frees, unit, 13),
-		  c->leak.verdict == MT_VERDICT_GROWS ? " grows" : "");
+	mt_writef(
+		w, "%15s %*s %*s %13s %13s%s\n", size, CELL,
+		mt_diff_format_change(bytes, sizeof(bytes), &c->bytes, c->bytes.median, unit, CELL),
+		13,
+		mt_diff_format_change(objects, sizeof(objects), &c->objects, c->objects.median,
+				      unit, 13),
+		mt_diff_format_value(mallocs, sizeof(mallocs), &count, c->mallocs, unit, 13),
+		mt_diff_format_value(frees, sizeof(frees), &count, c->frees, unit, 13),
+		c->leak.verdict == MT_VERDICT_GROWS ? " grows" : "");
 }
 
 static void write_classes(struct mt_writer *w, const struct mt_diff_heap *h, const char *title,
@@ -215,7 +222,7 @@ static void write_others(struct mt_writer *w, const struct mt_snapshot *const *v
 
 	if (!n)
 		return;
-	mt_write_str(w, "\n");
+	mt_write_str(w, w->len ? "\n" : "");
 	snprintf(text, sizeof(text), "%-*s %14s %14s", NAME_CELLS, what, "Alloc", "rss");
 	mt_render_heading(w, o, text);
 	for (size_t i = 0; i < n && i < OTHERS; i++) {
@@ -243,10 +250,23 @@ static void write_list_row(struct mt_writer *w, const struct mt_diff_process *p,
 	char a[48], b[48], c[48];
 
 	write_cell(w, p->new);
-	mt_writef(w, " %14s %14s %14s\n",
+	mt_writef(w, " %14s %14s %14s%s\n",
 		  mt_diff_format_change(a, sizeof(a), &none, live ? live->median : 0, unit, 14),
 		  mt_render_bytes(b, sizeof(b), p->new->memstats.alloc, unit, 14),
-		  mt_diff_format_change(c, sizeof(c), &none, rss ? rss->median : 0, unit, 14));
+		  mt_diff_format_change(c, sizeof(c), &none, rss ? rss->median : 0, unit, 14),
+		  p->rebased ? " *" : "");
+}
+
+static void write_total(struct mt_writer *w, const struct mt_diff *d, bool rebased,
+			enum mt_unit unit)
+{
+	char a[48], b[48], c[48];
+
+	mt_writef(w, "%-*s %14s %14s %14s%s\n", NAME_CELLS, "All, that came and went too",
+		  mt_diff_format_change(a, sizeof(a), &d->alloc, d->alloc.change, unit, 14),
+		  mt_render_bytes(b, sizeof(b), d->alloc.new, unit, 14),
+		  mt_diff_format_change(c, sizeof(c), &d->rss, d->rss.change, unit, 14),
+		  rebased ? " *" : "");
 }
 
 /* All that changed; those in which no level did are counted. */
@@ -254,11 +274,13 @@ static void write_list(struct mt_writer *w, const struct mt_diff *d, const struc
 {
 	char head[160];
 	size_t still = 0;
+	bool rebased = false;
 
 	snprintf(head, sizeof(head), "%-*s %14s %14s %14s", NAME_CELLS, "Process", "Alloc: change",
 		 "new", "rss: change");
 	mt_render_heading(w, o, head);
 	for (size_t i = 0; i < d->n; i++) {
+		rebased = rebased || d->v[i].rebased;
 		if (level_of(&d->v[i]) || mt_diff_find_row(&d->v[i], "rss"))
 			write_list_row(w, &d->v[i], o->unit);
 		else
@@ -266,7 +288,11 @@ static void write_list(struct mt_writer *w, const struct mt_diff *d, const struc
 	}
 	if (still)
 		mt_writef(w, "%zu %s: Alloc and rss did not change\n", still,
-			  still < d->n ? "others" : "processes");
+			  still == 1 ? "process" : "processes");
+	if (d->repetitions == 1)
+		write_total(w, d, rebased, o->unit);
+	if (rebased)
+		mt_write_str(w, "* Alloc counts from elsewhere in new than in old: no growth\n");
 }
 
 static void write_process(struct mt_writer *w, const struct mt_diff *d,
@@ -278,26 +304,43 @@ static void write_process(struct mt_writer *w, const struct mt_diff *d,
 	write_classes(w, &p->native, "C, size <=", o);
 }
 
+/* Of many those in which something happened, or that have something to say. */
+static void write_processes(struct mt_writer *w, const struct mt_diff *d, bool list,
+			    const struct mt_render_opts *o)
+{
+	size_t shown = 0, more = 0;
+
+	for (size_t i = 0; i < d->n; i++) {
+		const struct mt_diff_process *p = &d->v[i];
+
+		if (list && !p->n_rows && !p->n_notes)
+			continue;
+		if (shown == DETAILS) {
+			more++;
+			continue;
+		}
+		mt_write_str(w, list ? "\n" : "");
+		write_process(w, d, p, o);
+		shown++;
+	}
+	if (more)
+		mt_writef(w, "\nthe rows of %zu more processes are in -f json\n", more);
+}
+
 static void table(struct mt_writer *w, const struct mt_diff *d, const struct mt_render_opts *o)
 {
-	const size_t shown = d->n < DETAILS ? d->n : DETAILS;
-	bool list = d->n > 1 || (d->n && (d->n_came || d->n_went));
+	const bool list = d->n > 1 || d->n_came || d->n_went;
 
 	for (size_t i = 0; i < d->n_notes; i++)
 		write_wrapped(w, "NOTE: ", d->notes[i]);
-	if (d->n_notes && (list || d->n))
+	if (d->n_notes)
 		mt_write_str(w, "\n");
 	if (list)
 		write_list(w, d, o);
 	write_others(w, d->came, d->n_came, "Came", o);
 	write_others(w, d->went, d->n_went, "Went", o);
-	for (size_t i = 0; i < shown; i++) {
-		mt_write_str(w, list || i ? "\n" : "");
-		write_process(w, d, &d->v[i], o);
-	}
-	if (shown < d->n)
-		mt_writef(w, "\nthe rows of %zu more processes are in -f json\n", d->n - shown);
-	if (!d->n && !d->n_came && !d->n_went)
+	write_processes(w, d, list, o);
+	if (!d->n && !list)
 		mt_write_str(w, "no process in either\n");
 }
 

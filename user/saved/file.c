@@ -12,8 +12,8 @@
 #include "base/writer.h"
 #include "saved/saved.h"
 
-/* A snapshot has some 10 KiB, one of a heap with 65536 arenas 16 MiB. */
-#define LINE_MAX_BYTES ((size_t)32 << 20)
+/* A snapshot has some 10 KiB; parsed, hostile JSON takes thirty times its size. */
+#define LINE_MAX_BYTES ((size_t)8 << 20)
 #define CHUNK          ((size_t)256 << 10)
 
 struct lines {

@@ -15,6 +15,8 @@ static const struct {
 	 "7zXZ",
 	 NULL, ": it is compressed: xzcat FILE | memtrace ... -"},
 	{"BZh", NULL, ": it is compressed: bzcat FILE | memtrace ... -"},
+	{"\xef\xbb\xbf", NULL, ": it begins with a byte order mark: remove that"},
+	{"\xff\xfe", NULL, ": it is UTF-16: make UTF-8 of it"},
 	{"\x7f"
 	 "ELF",
 	 NULL, ": it is a program"},

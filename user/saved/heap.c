@@ -5,7 +5,7 @@
 
 #include "saved/internal.h"
 
-#define ARENAS_MAX 65536
+#define ARENAS_MAX 32768
 
 static const json_t *arenas_of(struct mt_saved_in *in, const json_t *heap)
 {

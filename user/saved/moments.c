@@ -37,6 +37,7 @@ struct process {
 	struct key key;
 	struct mt_snapshot *first, *last; /* owned; last NULL: there is no other */
 	size_t began, moment;             /* the moments of both */
+	bool later; /* first is not the first: its levels were of no use, see add_last */
 };
 
 /* The processes, by key. */
@@ -136,6 +137,22 @@ static void forget(struct ends *e)
 	}
 }
 
+/*
+ * With -a processes are counted from the attach, until their heap was read: what is
+ * of after that has levels that compare with the last.
+ */
+static void add_last(struct process *p, struct mt_snapshot **s)
+{
+	if (p->last && p->first->since == MT_SINCE_ATTACH && p->last->since != MT_SINCE_ATTACH &&
+	    (*s)->since == p->last->since) {
+		free(p->first);
+		p->first = TAKE_PTR(p->last);
+		p->later = true;
+	}
+	free(p->last);
+	p->last = TAKE_PTR(*s);
+}
+
 static int keep_ends(void *ctx, struct mt_snapshot **s, size_t line)
 {
 	struct ends *e = ctx;
@@ -165,8 +182,7 @@ static int keep_ends(void *ctx, struct mt_snapshot **s, size_t line)
 		p->began = e->order.moment;
 		p->first = TAKE_PTR(*s);
 	} else {
-		free(p->last);
-		p->last = TAKE_PTR(*s);
+		add_last(p, s);
 	}
 	p->moment = e->order.moment;
 	return 0;
@@ -184,6 +200,7 @@ static int hand_out(struct ends *e, struct mt_moment *old, struct mt_moment *new
 			continue;
 		}
 		e->seen->pairs += p->last != NULL;
+		e->seen->later += p->later;
 		r = mt_moment_add(p->last || p->began == 1 ? old : new, &p->first);
 		if (!r && p->last)
 			r = mt_moment_add(new, &p->last);

@@ -18,6 +18,7 @@ struct mt_saved_seen {
 	size_t moments;
 	size_t between; /* mt_saved_ends: processes that were in neither end */
 	size_t pairs;   /* mt_saved_ends: processes that have more than one snapshot */
+	size_t later;   /* mt_saved_ends: processes whose heap was read only after their first */
 	size_t totals;
 };
 
@@ -31,7 +32,8 @@ int mt_saved_moment(const char *path, const uint64_t *seq, struct mt_moment *ret
 /*
  * The first and the last snapshot of each process that is in the first moment or in
  * the last. A process with one snapshot alone is in old, if that is the first
- * moment, else in new.
+ * moment, else in new. Where a process was counted from the attach until its heap
+ * was read, the first from then on counts as its first.
  */
 int mt_saved_ends(const char *path, struct mt_moment *old, struct mt_moment *new,
 		  struct mt_saved_seen *seen);

@@ -264,7 +264,7 @@ static bool is_cut(const json_error_t *e, const char *text, size_t len, bool ope
 	const enum json_error_code code = json_error_code(e);
 
 	return open || code == json_error_premature_end_of_input ||
-	       (code == json_error_invalid_syntax && len && *text == '{' && e->position >= 0 &&
+	       (code == json_error_invalid_syntax && len && text[0] == '{' && e->position >= 0 &&
 		(size_t)e->position >= len);
 }
 
@@ -309,7 +309,7 @@ int mt_saved_parse(const char *text, size_t len, struct mt_snapshot **ret, char 
 		return r;
 	root = json_loadb(w.buf ? w.buf : "", w.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
 			  &error);
-	if (!root && is_cut(&error, w.buf, w.len, open)) {
+	if (!root && is_cut(&error, text, w.len, open)) {
 		snprintf(why, why_size, "it ends in the middle, at column %zu%s", len,
 			 mt_saved_guess(text, len));
 		return -ENODATA;

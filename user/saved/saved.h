@@ -13,7 +13,8 @@
 
 /*
  * One line without its newline, len bytes, as a snapshot, which the caller frees.
- * -EINVAL: it is none, and why says what is wrong (the key that is missing, a
+ * -EINVAL: it is none; -ENODATA: it is the beginning of one that was cut off. why
+ * then says what is wrong (the key that is missing, a
  * schema that is newer, the column where the JSON ends) in a sentence of text
  * that is safe to print.
  */

@@ -141,6 +141,7 @@ static int command_status(const void *t)
 
 const struct mt_trigger_ops mt_trigger_command = {
 	.name = "command",
+	.joined = true, /* what a run leaves behind and is gone at the next's end is no growth */
 	.open = command_open,
 	.what = command_what,
 	.fd = command_fd,

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #define MOST   128
-#define TRIALS 2000
+#define TRIALS 1000
 
 static uint64_t seed;
 
@@ -152,10 +152,10 @@ static void false_alarms(void **state)
 
 	(void)state;
 	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
-		for (size_t n = 2; n <= 100; n += n < 12 ? 1 : 22) {
+		for (size_t n = 2; n <= 100; n += n < 10 ? 1 : 30) {
 			const unsigned int grows = rate(kinds[k].noise, n, MT_VERDICT_GROWS);
 
-			if (grows > 15)
+			if (grows > 20)
 				fail_msg("%s, %zu repetitions: %u of 1000 false alarms",
 					 kinds[k].name, n, grows);
 		}
@@ -224,8 +224,10 @@ static void shapes(void **state)
 	mt_leak_judge(up, 5, 1, &leak);
 	assert_int_equal(leak.verdict, MT_VERDICT_GROWS);
 	assert_true(leak.per == INT64_MAX);
+	/* Nine of 256 choices of signs have as many above 0: 3.5 %. */
+	assert_int_equal(JUDGE(0, -1, 1, 1, 1, 1, 1, 1, 1), MT_VERDICT_UNCLEAR);
 	/* Filled slowly, and then no more. */
-	assert_int_equal(JUDGE(9, 8, 7, 6, 0, 0, 0, 0), MT_VERDICT_STEADY);
+	assert_int_equal(JUDGE(9, 8, 7, 6, 5, 4, 0, 0, 0, 0, 0), MT_VERDICT_STEADY);
 }
 
 static void numbers(void **state)
@@ -271,7 +273,7 @@ static void many_classes(void **state)
 		}
 		wrong += any;
 	}
-	assert_true(wrong * 1000 / TRIALS <= 15);
+	assert_true(wrong * 1000 / TRIALS <= 20);
 }
 
 static void middle(void **state)

@@ -386,6 +386,8 @@ static void foreign(void **state)
 		{"{\"schema\":\"memtrace-diff/1\"}", "it is the output of memtrace diff"},
 		{"# HELP memtrace_lost_total x", "it is OpenMetrics"},
 		{"Alloc = 1 MiB\tTotalAlloc = 2 MiB", "it is the line format"},
+		{"\xef\xbb\xbf{}", "a byte order mark"},
+		{"\xff\xfe{", "it is UTF-16"},
 		{"<!DOCTYPE html>", "it is HTML"},
 	};
 
