@@ -267,16 +267,33 @@ enum mt_life_type {
 	MT_LIFE_EXIT,    /* of the last thread */
 	MT_LIFE_FILE,    /* code of a file that nobody has looked at is mapped */
 	MT_LIFE_LEAVING, /* a Go program is about to end: its numbers are final */
+	MT_LIFE_MARK,    /* a thread is at one of the marks that are waited for */
+	MT_LIFE_OOM,     /* the kernel has picked it as an OOM victim: it is killed already */
 };
+
+/* A mark's probe: its cookie says which of the two it is, or both. */
+enum mt_mark_what {
+	MT_MARK_BEGIN = 1,
+	MT_MARK_END = 2,
+	MT_MARK_LEFT = 4, /* in an event: the thread that was at the first has ended */
+	MT_MARK_EXEC = 8, /* user space's own: the process runs another program now */
+};
+
+/* What is waited for: nothing, any thread's BEGIN, or the END of the thread of that number. */
+#define MT_MARK_OFF 0u
+#define MT_MARK_ANY (~0u)
 
 struct mt_life {
 	__u32 type; /* enum mt_life_type */
 	__u32 tgid;
-	__u32 tid;  /* FILE, LEAVING: the thread that does so, as the kernel numbers it */
+	__u32 tid;  /* FILE, LEAVING, MARK: the thread that does so, as the kernel numbers it */
 	__u32 held; /* and that waits in the kernel until mt_released has this number; 0: it does
 		       not */
 	__u64 time; /* CLOCK_MONOTONIC, ns */
-	__u64 addr; /* FILE: within the mapping */
+	__u64 addr; /* FILE: within the mapping; MARK: enum mt_mark_what */
+	/* MARK, OOM: resident and swapped bytes, as roughly as the kernel has them; 0 unknown */
+	__u64 rss, swap;
+	__u64 copied; /* MARK: the counters are in the mark's own slot, too */
 	struct mt_file_key key;
 	struct mt_target target;
 };
@@ -311,7 +328,7 @@ MT_SIZE_ASSERT(struct mt_call, 56);
 MT_SIZE_ASSERT(struct mt_func_counts, 176 + 16 * MT_HIST_BUCKETS + 32 * MT_CLASSES);
 MT_SIZE_ASSERT(struct mt_block, 16);
 MT_SIZE_ASSERT(struct mt_file_key, 32);
-MT_SIZE_ASSERT(struct mt_life, 64 + sizeof(struct mt_target));
+MT_SIZE_ASSERT(struct mt_life, 88 + sizeof(struct mt_target));
 MT_SIZE_ASSERT(struct mt_code, 56);
 
 #endif

@@ -110,6 +110,11 @@ struct {
  */
 __u32 mt_unanswered = 0;
 
+/* Which mark is waited for: MT_MARK_OFF, MT_MARK_ANY or a thread's number. */
+__u32 mt_mark_state = MT_MARK_OFF;
+/* One more than the slots that get a copy of the counters at BEGIN and at END; 0: none. */
+__u32 mt_mark_slots[2] = {0, 0};
+
 /* Threads that wait for a new file to be looked at, by the kernel's number. */
 struct mt_hold {
 	struct bpf_task_work work;

@@ -49,6 +49,13 @@ static int open_mapping(pid_t tid, const struct mt_mapping *m, char *path, size_
 	return open_regular(path);
 }
 
+int mt_alloc_file_fd(pid_t tid, const struct mt_mapping *m)
+{
+	char path[4160];
+
+	return open_mapping(tid, m, path, sizeof(path));
+}
+
 void mt_alloc_file_close(struct mt_alloc_file *f)
 {
 	mt_elf_free(&f->elf);

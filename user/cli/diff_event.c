@@ -343,6 +343,8 @@ static int attach(struct waiter *w)
 		.max_targets = w->cfg->pids.n,
 		.no_census = w->cfg->no_census,
 		.max_stop_ns = w->cfg->max_stop_ns,
+		.marks = w->cfg->usdt != NULL,
+		.oom = w->cfg->oom,
 	};
 	const uint64_t start_ns = mt_clock_ns(CLOCK_MONOTONIC);
 	int r = mt_session_new(&opts, &w->session);
@@ -383,6 +385,8 @@ static int run(struct waiter *w)
 		return finish(w, r);
 	say_keys(w);
 	r = repeat(w);
+	if (w->ops->detach)
+		w->ops->detach(w->trigger);
 	if (!r || (r != -EPIPE && w->pairs.done))
 		shown = show_all(w);
 	/* what is counted no more costs no more */

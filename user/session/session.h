@@ -33,6 +33,8 @@ struct mt_session_opts {
 	uint64_t max_stop_ns;
 	bool func;   /* the calls of a function will be measured: session/func.h */
 	bool freeze; /* a Go program is held while its numbers are read; see mt_session_freeze */
+	bool marks;  /* marks may be waited for (marks.h) */
+	bool oom;    /* OOM victims are told of (marks.h) */
 };
 
 /*

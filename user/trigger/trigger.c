@@ -4,7 +4,13 @@
 #include <string.h>
 
 const struct mt_trigger_ops *const mt_trigger_all[] = {
-	&mt_trigger_command, &mt_trigger_for, &mt_trigger_when, &mt_trigger_enter, NULL,
+	&mt_trigger_command,
+	&mt_trigger_for,
+	&mt_trigger_when,
+	&mt_trigger_enter,
+	&mt_trigger_usdt,
+	&mt_trigger_oom,
+	NULL,
 };
 
 const struct mt_trigger_ops *mt_trigger_find(const char *name)

@@ -67,6 +67,11 @@ struct mt_trigger_ops {
 	/* The snapshot that was asked for was taken: what waits may go on. May be NULL. */
 	void (*taken)(void *t);
 	/*
+	 * Nothing is waited for any more: what waits may go on, before anything is
+	 * printed. May be NULL.
+	 */
+	void (*detach)(void *t);
+	/*
 	 * memtrace got the stop signal signo, from a process or from the terminal. True:
 	 * wait on, for the event comes of it (a command ends). NULL: end now.
 	 */
@@ -85,6 +90,8 @@ extern const struct mt_trigger_ops mt_trigger_command;
 extern const struct mt_trigger_ops mt_trigger_for;
 extern const struct mt_trigger_ops mt_trigger_when;
 extern const struct mt_trigger_ops mt_trigger_enter;
+extern const struct mt_trigger_ops mt_trigger_usdt;
+extern const struct mt_trigger_ops mt_trigger_oom;
 
 /* All of them, NULL-terminated. */
 extern const struct mt_trigger_ops *const mt_trigger_all[];
