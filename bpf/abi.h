@@ -168,6 +168,58 @@ struct mt_frame {
 	__u32 nested;   /* calls seen inside */
 };
 
+/*
+ * What a probe of a function whose calls are measured (func.bpf.h) says, ored:
+ * several may fall on one instruction.
+ */
+#define MT_FUNC_ENTRY  1u  /* a call begins */
+#define MT_FUNC_EXIT   2u  /* it returns, if the stack pointer is that of its entry */
+#define MT_FUNC_TAIL   4u  /* it goes on, for good, where nobody can follow */
+#define MT_FUNC_TABLE  8u  /* the same, unless the jump stays in the function */
+#define MT_FUNC_AGAIN  16u /* a jump back to the entry: it is the same call */
+#define MT_FUNC_UNWIND 32u /* an unwinder or longjmp gives the stack pointer its new value */
+#define MT_FUNC_POPS   64u /* and the instruction then pops 8 bytes */
+
+/* The call that a thread is in. */
+struct mt_call {
+	__u64 sp;  /* stack pointer at its entry; 0: in none */
+	__u64 ret; /* the return address, as it stood there */
+	__u64 mallocs, frees, alloc_bytes, free_bytes;
+	__u32 tailed; /* it went on where nobody can follow; 2: to an allocation function */
+	__u32 again;  /* its next entry is no new one */
+};
+
+/* Of many calls. */
+struct mt_func_sums {
+	__u64 calls, mallocs, frees, alloc_bytes, free_bytes;
+};
+
+/*
+ * How many calls had a value: up to 63 each has a bucket, above that each power of
+ * two has 32. The last bucket is open-ended.
+ */
+#define MT_HIST_EXACT   64u
+#define MT_HIST_SUB     32u
+#define MT_HIST_BUCKETS (MT_HIST_EXACT + 34u * MT_HIST_SUB) /* up to 2^40 */
+
+/* All that is known of a function's calls; one per CPU, user space sums them. */
+struct mt_func_counts {
+	__u64 entered;
+	__u64 nested;             /* recursion: entries that are part of an open call */
+	__u64 tailed;             /* calls that went on where nobody can follow */
+	__u64 failed_storage;     /* loss: no room for a thread's call */
+	struct mt_func_sums back; /* calls that returned */
+	struct mt_func_sums left; /* calls that were left otherwise */
+	__u64 max_blocks;         /* of those that returned: allocated in one call */
+	__u64 max_bytes;
+	/* Net live of one call plus 2^63, and its negative plus 2^63; 0: none has returned. */
+	__u64 high_blocks, low_blocks, high_bytes, low_bytes;
+	__u64 grew, shrank; /* calls whose net bytes are above, below 0 */
+	__u64 blocks[MT_HIST_BUCKETS];
+	__u64 bytes[MT_HIST_BUCKETS];
+	struct mt_class_counts cls[MT_CLASSES]; /* in all calls, open ones too */
+};
+
 /* A live block of a process whose sizes are as requested; its size is the map's value. */
 struct mt_block {
 	__u32 slot;  /* the target's, which no other has until its blocks are dropped */
@@ -215,16 +267,33 @@ enum mt_life_type {
 	MT_LIFE_EXIT,    /* of the last thread */
 	MT_LIFE_FILE,    /* code of a file that nobody has looked at is mapped */
 	MT_LIFE_LEAVING, /* a Go program is about to end: its numbers are final */
+	MT_LIFE_MARK,    /* a thread is at one of the marks that are waited for */
+	MT_LIFE_OOM,     /* the kernel has picked it as an OOM victim: it is killed already */
 };
+
+/* A mark's probe: its cookie says which of the two it is, or both. */
+enum mt_mark_what {
+	MT_MARK_BEGIN = 1,
+	MT_MARK_END = 2,
+	MT_MARK_LEFT = 4, /* in an event: the thread that was at the first has ended */
+	MT_MARK_EXEC = 8, /* user space's own: the process runs another program now */
+};
+
+/* What is waited for: nothing, any thread's BEGIN, or the END of the thread of that number. */
+#define MT_MARK_OFF 0u
+#define MT_MARK_ANY (~0u)
 
 struct mt_life {
 	__u32 type; /* enum mt_life_type */
 	__u32 tgid;
-	__u32 tid;  /* FILE, LEAVING: the thread that does so, as the kernel numbers it */
+	__u32 tid;  /* FILE, LEAVING, MARK: the thread that does so, as the kernel numbers it */
 	__u32 held; /* and that waits in the kernel until mt_released has this number; 0: it does
 		       not */
 	__u64 time; /* CLOCK_MONOTONIC, ns */
-	__u64 addr; /* FILE: within the mapping */
+	__u64 addr; /* FILE: within the mapping; MARK: enum mt_mark_what */
+	/* MARK, OOM: resident and swapped bytes, as roughly as the kernel has them; 0 unknown */
+	__u64 rss, swap;
+	__u64 copied; /* MARK: the counters are in the mark's own slot, too */
 	struct mt_file_key key;
 	struct mt_target target;
 };
@@ -255,9 +324,11 @@ MT_SIZE_ASSERT(struct mt_counters, 32 * MT_CLASSES + 32 * MT_VM_CALLS + 80);
 MT_SIZE_ASSERT(struct mt_file, 24 + 8 * MT_FILE_PARAMS);
 MT_SIZE_ASSERT(struct mt_target, 96);
 MT_SIZE_ASSERT(struct mt_frame, 72);
+MT_SIZE_ASSERT(struct mt_call, 56);
+MT_SIZE_ASSERT(struct mt_func_counts, 176 + 16 * MT_HIST_BUCKETS + 32 * MT_CLASSES);
 MT_SIZE_ASSERT(struct mt_block, 16);
 MT_SIZE_ASSERT(struct mt_file_key, 32);
-MT_SIZE_ASSERT(struct mt_life, 64 + sizeof(struct mt_target));
+MT_SIZE_ASSERT(struct mt_life, 88 + sizeof(struct mt_target));
 MT_SIZE_ASSERT(struct mt_code, 56);
 
 #endif

@@ -11,6 +11,7 @@
 #include "target.bpf.h"
 
 #include "blocks.bpf.h"
+#include "func.bpf.h"
 #include "size_glibc.bpf.h"
 #include "size_jemalloc.bpf.h"
 #include "size_mimalloc.bpf.h"
@@ -42,18 +43,25 @@ MT_INLINE __u64 arg_of(struct pt_regs *ctx, __u32 n)
 struct hit {
 	struct pt_regs *ctx;
 	__u64 cookie;
+	__u64 sp;   /* stack pointer at the entry of the function that is accounted for */
+	__u64 back; /* where it returns to; 0: stands there */
 	__u64 bias; /* runtime less link-time addresses of the probed file; 0 if it is not moved */
 	const struct mt_file *file;
 	struct mt_target *t;
 	struct mt_counters *c;
 };
 
-/* False if the process is not counted. ip: where the probe stands; 0: no telling. */
-MT_INLINE bool open_hit(struct hit *h, struct pt_regs *ctx, __u64 ip)
+/*
+ * False if the process is not counted. ip: where the probe stands; 0: no telling.
+ * popped: bytes of the stack that the function has given back.
+ */
+MT_INLINE bool open_hit(struct hit *h, struct pt_regs *ctx, __u64 ip, __u32 popped)
 {
 	__u32 file;
 
 	h->ctx = ctx;
+	h->sp = PT_REGS_SP(ctx) - popped;
+	h->back = popped ? PT_REGS_IP(ctx) : 0;
 	h->cookie = bpf_get_attach_cookie(ctx);
 	h->t = current_target();
 	if (!h->t)
@@ -72,24 +80,28 @@ MT_INLINE bool is_internal(const struct hit *h, __u64 ret)
 	return h->bias != MT_BIAS_UNKNOWN && mt_core_internal(h->file, h->bias, ret);
 }
 
-MT_INLINE void count_malloc(struct mt_counters *c, __u64 size)
+MT_INLINE void count_malloc(const struct hit *h, __u64 size)
 {
 	__u32 i = mt_core_class(size);
 
 	if (i >= MT_CLASSES)
 		return;
-	COUNT(c->cls[i].mallocs, 1);
-	COUNT(c->cls[i].alloc_bytes, size);
+	COUNT(h->c->cls[i].mallocs, 1);
+	COUNT(h->c->cls[i].alloc_bytes, size);
+	if (mt_func)
+		call_malloc(h->sp, h->back, i, size);
 }
 
-MT_INLINE void count_free(struct mt_counters *c, __u64 size)
+MT_INLINE void count_free(const struct hit *h, __u64 size)
 {
 	__u32 i = mt_core_class(size);
 
 	if (i >= MT_CLASSES)
 		return;
-	COUNT(c->cls[i].frees, 1);
-	COUNT(c->cls[i].free_bytes, size);
+	COUNT(h->c->cls[i].frees, 1);
+	COUNT(h->c->cls[i].free_bytes, size);
+	if (mt_func)
+		call_free(h->sp, h->back, i, size);
 }
 
 /*
@@ -174,7 +186,7 @@ MT_INLINE void count_new_block(const struct hit *h, __u64 ptr, __u64 request)
 	}
 	size = new_size(h, ptr, request);
 	if (size != MT_SIZE_UNKNOWN)
-		count_malloc(h->c, size);
+		count_malloc(h, size);
 }
 
 /* What the frame's call was to resize is as it was. */
@@ -281,7 +293,7 @@ MT_INLINE void on_free(const struct hit *h)
 		return;
 	size = old_size(h, f, ptr);
 	if (size != MT_SIZE_UNKNOWN)
-		count_free(h->c, size);
+		count_free(h, size);
 }
 
 /*
@@ -401,9 +413,9 @@ MT_INLINE void account_realloc(const struct mt_frame *f, const struct hit *h, __
 	if (!ptr && !o.freed)
 		keep_old(h, f);
 	if (o.malloced)
-		count_malloc(h->c, size);
+		count_malloc(h, size);
 	if (o.freed && f->old_size != MT_SIZE_UNKNOWN)
-		count_free(h->c, f->old_size);
+		count_free(h, f->old_size);
 	if (o.failed)
 		COUNT(h->c->failed, 1);
 }
@@ -425,8 +437,8 @@ MT_INLINE void account_in_situ(const struct mt_frame *f, const struct hit *h, __
 	}
 	if (size == MT_SIZE_UNKNOWN || size == f->old_size)
 		return;
-	count_malloc(h->c, size);
-	count_free(h->c, f->old_size);
+	count_malloc(h, size);
+	count_free(h, f->old_size);
 }
 
 MT_INLINE void account_in_arg(const struct mt_frame *f, const struct hit *h, int result)
@@ -510,7 +522,7 @@ int mt_alloc_enter(struct pt_regs *ctx)
 {
 	struct hit h;
 
-	if (!open_hit(&h, ctx, PT_REGS_IP(ctx)))
+	if (!open_hit(&h, ctx, PT_REGS_IP(ctx), 0))
 		return 0;
 	switch (MT_COOKIE_KIND(h.cookie)) {
 	case MT_KIND_FREE:
@@ -541,7 +553,7 @@ int mt_alloc_exit(struct pt_regs *ctx)
 {
 	struct hit h;
 
-	if (!open_hit(&h, ctx, mt_func_ip ? bpf_get_func_ip(ctx) : 0))
+	if (!open_hit(&h, ctx, mt_func_ip ? bpf_get_func_ip(ctx) : 0, 8))
 		return 0;
 	switch (MT_COOKIE_KIND(h.cookie)) {
 	case MT_KIND_MALLOC:

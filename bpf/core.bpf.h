@@ -96,6 +96,19 @@ MT_INLINE __u32 mt_core_class(__u64 usable)
 	return c < MT_CLASSES ? c : MT_CLASSES - 1;
 }
 
+/* The bucket of a value; always below MT_HIST_BUCKETS. */
+MT_INLINE __u32 mt_core_bucket(__u64 v)
+{
+	__u32 e;
+
+	if (v < MT_HIST_EXACT)
+		return v;
+	e = mt_log2(v);
+	if (e >= 40)
+		return MT_HIST_BUCKETS - 1;
+	return MT_HIST_EXACT + (e - 6) * MT_HIST_SUB + ((v >> (e - 5)) & (MT_HIST_SUB - 1));
+}
+
 /* From a reader of block sizes: there is no live block of the allocator's. */
 #define MT_NO_BLOCK (-4096L)
 

@@ -23,6 +23,11 @@ const volatile __u32 mt_cpus =
 const volatile __u32 mt_chunk_shift = 0; /* log2 of the slots in a chunk of counters */
 const volatile __u64 mt_hold_ns = 0;     /* the longest that a new file may hold a thread */
 
+const volatile bool mt_func = false; /* the calls of a function are measured */
+
+/* While user space says so: from when all probes stand to when the counts are read. */
+__u32 mt_func_on = 0;
+
 /* Membership: a process is counted while it stands here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -68,6 +73,21 @@ struct {
 	__type(value, struct mt_frame);
 } mt_frames SEC(".maps");
 
+/* The call of the measured function that a thread is in. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct mt_call);
+} mt_calls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mt_func_counts);
+} mt_func_counts SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 16); /* 400 events; full is loss, and is counted */
@@ -89,6 +109,11 @@ struct {
  * waits any more until user space says that it is there again.
  */
 __u32 mt_unanswered = 0;
+
+/* Which mark is waited for: MT_MARK_OFF, MT_MARK_ANY or a thread's number. */
+__u32 mt_mark_state = MT_MARK_OFF;
+/* One more than the slots that get a copy of the counters at BEGIN and at END; 0: none. */
+__u32 mt_mark_slots[2] = {0, 0};
 
 /* Threads that wait for a new file to be looked at, by the kernel's number. */
 struct mt_hold {

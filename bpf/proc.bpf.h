@@ -3,16 +3,7 @@
 #ifndef MT_PROC_BPF_H
 #define MT_PROC_BPF_H
 
-#include "files.bpf.h"
-
-/* One CPU's counters of a slot. */
-MT_INLINE struct mt_counters *counters_on(__u32 slot, __u32 cpu)
-{
-	__u32 chunk = slot >> mt_chunk_shift, i = slot & ((1u << mt_chunk_shift) - 1);
-	void *counters = bpf_map_lookup_elem(&mt_chunks, &chunk);
-
-	return counters ? bpf_map_lookup_percpu_elem(counters, &i, cpu) : NULL;
-}
+#include "mark.bpf.h"
 
 /* For bpf_loop. */
 static long zero_counters(__u32 cpu, __u32 *slot)
@@ -177,6 +168,7 @@ MT_INLINE void begin_image(struct mt_target *t, bool moved)
 
 	if (f) /* of a call that the old image has left */
 		__builtin_memset(f, 0, sizeof(*f));
+	leave_call();
 	t->execs++;
 	t->flags &= ~MT_TARGET_MISSED;
 	t->moved += moved;
@@ -287,8 +279,10 @@ int BPF_PROG(mt_proc_exit, struct task_struct *p)
 		return 0;
 	if (!(t->flags & MT_TARGET_BORROWED) || owner_lives(t))
 		close_frame(t);
+	leave_call();
 	if (mm)
 		keep_sizes(t, mm);
+	leave_mark(t);
 	if (!p->signal->live.counter)
 		end_target(t);
 	return 0;

@@ -76,6 +76,15 @@ MT_INLINE struct mt_counters *counters_of(const struct mt_target *t)
 	return counters ? bpf_map_lookup_elem(counters, &i) : NULL;
 }
 
+/* One CPU's counters of a slot. */
+MT_INLINE struct mt_counters *counters_on(__u32 slot, __u32 cpu)
+{
+	__u32 chunk = slot >> mt_chunk_shift, i = slot & ((1u << mt_chunk_shift) - 1);
+	void *counters = bpf_map_lookup_elem(&mt_chunks, &chunk);
+
+	return counters ? bpf_map_lookup_percpu_elem(counters, &i, cpu) : NULL;
+}
+
 /* A process's allocators, as its first hits tell; there are few. */
 MT_INLINE void note_file(struct mt_target *t, __u16 id)
 {

@@ -14,7 +14,7 @@ OPT      ?= -O2 -g
 CFLAGS   += -std=gnu11 -fPIC -fvisibility=hidden $(OPT) $(WARN) $(SANFLAGS)
 CPPFLAGS += -D_GNU_SOURCE -DMT_VERSION='"$(VERSION)"' -Iuser -Iuser/include -Ibpf -I$(BUILD)
 LDFLAGS  += $(SANFLAGS)
-LDLIBS   += -lbpf -ldw -lelf -lZydis -lz -lpthread
+LDLIBS   += -lbpf -ldw -lelf -lZydis -liberty -lz -lpthread
 # Of the program; the public library goes without.
 TUI_LIBS := -lncursesw -ltinfo
 APP_LIBS := -ljansson

@@ -5,7 +5,8 @@ FUZZ_SRC     := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_NAMES   := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=%)
 # What needs no skeleton: the rooms that read what others wrote.
 FUZZ_LIB_SRC := $(wildcard $(addprefix user/,base/*.c model/*.c render/*.c sys/*.c alloc/*.c \
-                                             census/*.c golang/*.c saved/*.c report/*.c) \
+                                             census/*.c golang/*.c saved/*.c report/*.c \
+                                             trigger/condition.c trigger/evaluate.c) \
                   $(filter-out user/tui/screen.c,$(wildcard user/tui/*.c)))
 FUZZ_LIB     := $(FUZZ_DIR)/lib.a
 FUZZ_SAN     := -fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

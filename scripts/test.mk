@@ -28,13 +28,14 @@ unit: $(UNIT_BIN) ## build and run the unit tests
 TARGET_SRC  := $(filter-out %/mtcount.c %/bare.c %/fakealloc.c,$(wildcard tests/targets/*.c))
 TARGET_DIR  := $(BUILD)/tests/targets
 TCMALLOC_BIN := $(addprefix $(TARGET_DIR)/alloc_mix-tcmalloc-,static linked)
-CXX_BIN     := $(addprefix $(TARGET_DIR)/,throw operators leave_new)
+MARKED_BIN  := $(TARGET_DIR)/libmarked.so $(addprefix $(TARGET_DIR)/marked-,semaphores static library)
+CXX_BIN     := $(addprefix $(TARGET_DIR)/,throw operators leave_new func_throws)
 TARGET_BIN  := $(TARGET_SRC:tests/%.c=$(BUILD)/tests/%) $(CXX_BIN) $(TCMALLOC_BIN) \
                $(TARGET_DIR)/libmtcount.so $(TARGET_DIR)/libfakealloc.so \
                $(TARGET_DIR)/vm_target-static $(TARGET_DIR)/quick-static $(TARGET_DIR)/quick-counted $(TARGET_DIR)/bare32 \
                $(TARGET_DIR)/bare64 $(TARGET_DIR)/census_mix-static $(TARGET_DIR)/census_mix-stripped \
                $(TARGET_DIR)/census_threads-static $(TARGET_DIR)/jemalloc_mix-linked \
-               $(TARGET_DIR)/jemalloc_mix-prefixed
+               $(TARGET_DIR)/jemalloc_mix-prefixed $(MARKED_BIN)
 # The compiler must neither drop a malloc that is freed unused nor merge two.
 TARGET_FLAGS = $(OPT) -D_GNU_SOURCE -Ibpf -fno-builtin -pthread -MMD -MP -MF $@.d
 TARGET_CFLAGS = -std=gnu11 $(WARN) -Wno-unused-result $(TARGET_FLAGS)
@@ -96,6 +97,17 @@ $(TCMALLOC_BIN): tests/targets/alloc_mix.c tests/targets/mtcount.c
 	$(CC) $(filter-out -MF $@.d,$(filter-out -M%,$(TARGET_CFLAGS))) -DMTCOUNT_WRAP \
 	    $(TCMALLOC_HOW) $(WRAPPED:%=-Wl$(comma)--wrap=%) -o $@ $^ \
 	    -l:libtcmalloc_minimal.a -lstdc++ -lm
+
+# Marks in all places and ways.
+$(TARGET_DIR)/marked-semaphores: tests/targets/marked.c
+	$(CC) $(TARGET_CFLAGS) -DMARKED_SEMAPHORES -o $@ $<
+$(TARGET_DIR)/marked-static: tests/targets/marked.c tests/targets/mtcount.c
+	$(CC) $(filter-out -MF $@.d,$(filter-out -M%,$(TARGET_CFLAGS))) -DMARKED_SEMAPHORES \
+	    $(CENSUS_STATIC) -no-pie -o $@ $^
+$(TARGET_DIR)/libmarked.so: tests/targets/marked.c
+	$(CC) $(TARGET_CFLAGS) -DMARKED_SEMAPHORES -DMARKED_LIBRARY -fPIC -shared -o $@ $<
+$(TARGET_DIR)/marked-library: tests/targets/marked.c $(TARGET_DIR)/libmarked.so
+	$(CC) $(TARGET_CFLAGS) -DMARKED_MAIN -o $@ $< -L$(TARGET_DIR) -lmarked -Wl,-rpath,'$$ORIGIN'
 
 # Static and without symbols: nothing to probe.
 $(TARGET_DIR)/quick-static: tests/targets/quick.c

@@ -9,6 +9,8 @@
 
 #include "alloc/alloc.h"
 #include "golang/internal.h"
+#include "sys/exits.h"
+#include "sys/symbols.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -41,6 +43,37 @@ static void use_funcs(const struct mt_elf *elf)
 		if (i && syms[i - 1].addr > syms[i].addr)
 			abort();
 	}
+}
+
+/* The exits of some of its functions, and how they are found by their names. */
+static void use_exits(const struct mt_elf *elf)
+{
+	static struct mt_exits e;
+	static struct mt_symbol_matches m;
+	struct mt_symbol_near near = {0};
+	struct mt_exits_of of = {0};
+	struct mt_symbol_query q;
+	const struct mt_sym *syms;
+	struct mt_sym inside;
+	const char *why;
+	size_t n;
+
+	if (mt_elf_funcs(elf, &syms, &n))
+		return;
+	for (size_t i = 0; i < n && i < 8; i++) {
+		memset(&m, 0, sizeof(m));
+		if (!mt_symbol_parse(syms[i].name, &q, &why)) {
+			mt_symbol_find(elf, &q, &m, &inside);
+			mt_symbol_near(elf, &q, &near);
+		}
+		of.addr = syms[i].addr;
+		of.size = syms[i].size;
+		if (mt_exits_find(elf, &of, 0x061200, &e))
+			continue;
+		if (!e.n || e.n > MT_EXITS_MAX || !(e.v[0].kind & MT_FUNC_ENTRY))
+			abort();
+	}
+	mt_exits_unwind(elf, 0x061200, &e);
 }
 
 /* As a Go program, which it may be. */
@@ -85,6 +118,7 @@ static void use(const struct mt_elf *elf)
 	    (found.n_probes > MT_PROBES_MAX || found.n_probes < 2))
 		abort();
 	mt_alloc_found_free(&found.next);
+	use_exits(elf);
 	use_go(elf);
 }
 

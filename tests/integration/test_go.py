@@ -46,7 +46,7 @@ def same(m, line, slack=0):
     check(not wrong, f"not what the program says of itself (have, want): {wrong}")
 
 
-@cases(**{v: v for v in VERSIONS or [None]})
+@cases(**{str(v): v for v in VERSIONS or [None]})
 def levels(version):
     """What was there before the attach, and what comes, as the program has it."""
     t = turns(version)
@@ -86,7 +86,7 @@ def last_numbers(of):
     equal(last["heap"]["consistency"], "consistent", f"consistency ({last['heap']})")
 
 
-@cases(**{v: v for v in VERSIONS or [None]})
+@cases(**{str(v): v for v in VERSIONS or [None]})
 def launched(version):
     """From the first instruction, at which its runtime is not there yet."""
     out = tmp("out.json")
@@ -173,7 +173,7 @@ def whole_machine():
     tracer.stop()
 
 
-@cases(**{v: v for v in VERSIONS or [None]})
+@cases(**{str(v): v for v in VERSIONS or [None]})
 def pauses(version):
     """Each pause is in one snapshot, and what the rings no longer had is loss."""
     t = turns(version)
@@ -200,7 +200,7 @@ def pauses(version):
     tracer.stop()
 
 
-@cases(**{v: v for v in VERSIONS or [None]})
+@cases(**{str(v): v for v in VERSIONS or [None]})
 def c_memory(version):
     """Of a cgo program both sides, each exact, none in the other."""
     counts = tmp("counts")

@@ -19,7 +19,7 @@ UNSTRIPPED = ["normal", "pie", "cgo", "cgo-pie"]
 STRIPPED = ["stripped", "pie-stripped", "cgo-stripped", "cgo-pie-stripped"]
 VARS = ["memstats", "mheap_", "gcController", "allp", "gcphase"]
 NEWEST = VERSIONS[-1:] or [None]
-each_version = cases(**{v: v for v in VERSIONS or [None]})
+each_version = cases(**{str(v): v for v in VERSIONS or [None]})
 
 
 def quiet(version, variant):

@@ -49,6 +49,13 @@ static int open_mapping(pid_t tid, const struct mt_mapping *m, char *path, size_
 	return open_regular(path);
 }
 
+int mt_alloc_file_fd(pid_t tid, const struct mt_mapping *m)
+{
+	char path[4160];
+
+	return open_mapping(tid, m, path, sizeof(path));
+}
+
 void mt_alloc_file_close(struct mt_alloc_file *f)
 {
 	mt_elf_free(&f->elf);
@@ -106,6 +113,19 @@ int mt_alloc_file_open(pid_t tid, struct mt_alloc_file *f)
 	_cleanup_close_ int fd = open_mapping(tid, f->map, f->open_path, sizeof(f->open_path));
 
 	return fd < 0 ? fd : read_file(tid, fd, f);
+}
+
+int mt_alloc_file_open_symbols(pid_t tid, struct mt_alloc_file *f, int *fd)
+{
+	_cleanup_close_ int own = open_mapping(tid, f->map, f->open_path, sizeof(f->open_path));
+	int r = own < 0 ? own : read_file(tid, own, f);
+
+	if (r)
+		return r;
+	if (!mt_elf_is_static(f->elf)) /* else that was done */
+		add_debug(tid, f);
+	*fd = TAKE_FD(own);
+	return 0;
 }
 
 /*

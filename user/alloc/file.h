@@ -16,6 +16,10 @@ struct mt_alloc_file {
 
 /* Opens the file of f->map as the process's thread tid sees it. 0 or -errno, logs nothing. */
 int mt_alloc_file_open(pid_t tid, struct mt_alloc_file *f);
+/* The same with its debug symbols, if there are any; *fd is the file itself, the caller's. */
+int mt_alloc_file_open_symbols(pid_t tid, struct mt_alloc_file *f, int *fd);
+/* The file itself, open to read: the fd, or -errno. */
+int mt_alloc_file_fd(pid_t tid, const struct mt_mapping *m);
 void mt_alloc_file_close(struct mt_alloc_file *f);
 /* Its allocators, found as mt_alloc_inspect does it, with where the file is. */
 int mt_alloc_file_inspect(const struct mt_alloc_file *f, struct mt_alloc_found **ret);

@@ -265,6 +265,7 @@ static int loop(struct top *t)
 		case MT_EVENT_STOP:
 		case MT_EVENT_DEADLINE:
 		case MT_EVENT_NO_READER:
+		case MT_EVENT_TRIGGER:
 			more = false;
 			break;
 		}
@@ -329,7 +330,7 @@ static int top(struct top *t)
 	if (mt_events_open(&t->events, mt_session_fd(t->session), t->cfg.interval_ns, 0))
 		return -EIO;
 	r = mt_events_watch_terminal(&t->events, STDIN_FILENO);
-	if (!r && mt_caps_drop(true))
+	if (!r && mt_caps_drop(true, false))
 		mt_warn("cannot give up capabilities; going on with all of them");
 	if (!r)
 		r = show(t);

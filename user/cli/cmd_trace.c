@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "cli/attach.h"
 #include "cli/cli.h"
 #include "cli/events.h"
 #include "cli/options.h"
@@ -23,7 +23,6 @@
 #include "cli/taker.h"
 #include "render/render.h"
 #include "session/session.h"
-#include "sys/caps.h"
 #include "target/launch.h"
 #include "target/select.h"
 
@@ -261,7 +260,8 @@ static int loop(struct trace *t)
 			show = true;
 			break;
 		case MT_EVENT_KEY:
-		case MT_EVENT_RESIZE: /* nobody asked for them */
+		case MT_EVENT_RESIZE:
+		case MT_EVENT_TRIGGER: /* nobody asked for them */
 			break;
 		}
 		more = more && !is_over(t);
@@ -289,31 +289,7 @@ static int add_targets(struct trace *t)
 		return mt_session_add_all(t->session);
 	if (!mt_select_is_empty(&t->cfg.select))
 		return mt_session_add_chosen(t->session, t->cfg.pids.v, t->cfg.pids.n);
-	for (size_t i = 0; i < t->cfg.pids.n; i++) {
-		int r = mt_session_add(t->session, t->cfg.pids.v[i], MT_SINCE_ATTACH);
-
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-static void say_attached(const struct trace *t, uint64_t start_ns)
-{
-	uint64_t ns = mt_clock_ns(CLOCK_MONOTONIC) - start_ns;
-
-	for (size_t i = 0; i < mt_session_count(t->session); i++) {
-		const struct mt_census *c = mt_session_census(t->session, i);
-
-		if (c->baseline == MT_BASELINE_CENSUS)
-			mt_info("%llu blocks, %llu bytes from before the attach; %u of %u threads "
-				"held for %.1f ms, attempt %u",
-				(unsigned long long)c->heap.objects,
-				(unsigned long long)c->heap.bytes, c->held, c->threads,
-				(double)c->stop_ns / 1e6, c->attempts);
-	}
-	mt_info("attached and ready in %llu ms: %zu process%s", (unsigned long long)(ns / 1000000),
-		mt_session_alive(t->session), mt_session_alive(t->session) == 1 ? "" : "es");
+	return mt_attach_pids(t->session, &t->cfg.pids);
 }
 
 /* Attaches, lets a launched command go, and runs to the end. 0 or -errno, logged. */
@@ -330,15 +306,12 @@ static int trace_all(struct trace *t, uint64_t start_ns)
 	r = add_targets(t);
 	if (r)
 		return r;
-	say_attached(t, start_ns);
+	mt_attach_say(t->session, start_ns);
 	t->events.interactive = t->child > 0;
 	t->taker.label = t->cfg.label;
 	if (!t->cfg.output)
 		mt_events_watch_reader(&t->events, STDOUT_FILENO);
-	/* audits are to be hurried, too, without the capability to; see census.c */
-	setrlimit(RLIMIT_RTPRIO, &(struct rlimit){1, 1});
-	if (mt_caps_drop(t->cfg.output))
-		mt_warn("cannot give up capabilities; going on with all of them");
+	mt_attach_drop(t->cfg.output, false);
 	r = mt_take(&t->taker, t->cfg.count == 1, t->cfg.count == 1);
 	if (t->child && (!r || r == -EPIPE)) {
 		int go = mt_launch_go(t->child);
@@ -416,7 +389,7 @@ static int run_trace(struct trace *t, char **command)
 	if (r)
 		return r == -EINVAL ? MT_EXIT_USAGE : MT_EXIT_FAILED;
 	r = mt_session_new(&t->opts, &t->session);
-	if (!r && command && mt_launch_start(command, &t->child, &status))
+	if (!r && command && mt_launch_start(command, NULL, &t->child, &status))
 		r = -ECHILD;
 	t->held = t->child > 0;
 	if (!r && mt_events_open(&t->events, mt_session_fd(t->session), t->cfg.interval_ns,

@@ -37,17 +37,23 @@ static int open_signals(int fd, int more)
 }
 
 /* A timer that expires after first_ns and then every interval_ns; 0 disarms either. */
-static int open_timer(uint64_t first_ns, uint64_t interval_ns)
+static void set_timer(int fd, uint64_t first_ns, uint64_t interval_ns)
 {
 	struct itimerspec it = {
 		.it_value = {(time_t)(first_ns / 1000000000u), (long)(first_ns % 1000000000u)},
 		.it_interval = {(time_t)(interval_ns / 1000000000u),
 				(long)(interval_ns % 1000000000u)},
 	};
+
+	timerfd_settime(fd, 0, &it, NULL);
+}
+
+static int open_timer(uint64_t first_ns, uint64_t interval_ns)
+{
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
 	if (fd >= 0)
-		timerfd_settime(fd, 0, &it, NULL);
+		set_timer(fd, first_ns, interval_ns);
 	return fd;
 }
 
@@ -56,6 +62,7 @@ int mt_events_open(struct mt_events *e, int session_fd, uint64_t interval_ns, ui
 	memset(e, 0, sizeof(*e));
 	e->reader_fd = -1;
 	e->terminal_fd = -1;
+	e->trigger_fd = -1;
 	e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	e->timer_fd = open_timer(interval_ns, interval_ns);
 	e->deadline_fd = open_timer(duration_ns, 0);
@@ -119,6 +126,11 @@ int mt_events_snapshot_on(struct mt_events *e, int signo)
 	return 0;
 }
 
+void mt_events_deadline(struct mt_events *e, uint64_t ns)
+{
+	set_timer(e->deadline_fd, ns, 0);
+}
+
 void mt_events_watch_reader(struct mt_events *e, int fd)
 {
 	/* no event is asked for: an error is always told; a file refuses, and has no reader */
@@ -136,6 +148,14 @@ int mt_events_watch_terminal(struct mt_events *e, int fd)
 	return 0;
 }
 
+int mt_events_watch_trigger(struct mt_events *e, int fd)
+{
+	if (watch(e, fd))
+		return mt_err_r(-errno, "cannot wait for the event: %s", strerror(errno));
+	e->trigger_fd = fd;
+	return 0;
+}
+
 /* A timer that has expired is read, so that it does not wake us again. */
 static bool expired(int fd)
 {
@@ -150,6 +170,8 @@ static enum mt_event event_of(const struct mt_events *e, int fd, uint32_t events
 		return MT_EVENT_TICK;
 	if (fd == e->deadline_fd)
 		return MT_EVENT_DEADLINE;
+	if (fd == e->trigger_fd)
+		return MT_EVENT_TRIGGER;
 	if (fd == e->terminal_fd)
 		return events & (EPOLLHUP | EPOLLERR) ? MT_EVENT_NO_READER : MT_EVENT_KEY;
 	return fd == e->reader_fd ? MT_EVENT_NO_READER : MT_EVENT_SESSION;

@@ -14,9 +14,8 @@
 #include "cli/signals.h"
 #include "target/select.h"
 
-#define NAME_MAX_LEN 64      /* longer words are compared with nothing */
-#define PID_LIMIT    4194304 /* the kernel's PID_MAX_LIMIT on 64-bit machines */
-#define QUOTE_SIZE   64
+#define PID_LIMIT  4194304 /* the kernel's PID_MAX_LIMIT on 64-bit machines */
+#define QUOTE_SIZE 64
 
 __attribute__((format(printf, 1, 2))) static int fail(const char *fmt, ...)
 {
@@ -28,85 +27,6 @@ __attribute__((format(printf, 1, 2))) static int fail(const char *fmt, ...)
 	va_end(ap);
 	fprintf(stderr, "memtrace: %s\n", buf);
 	return -EINVAL;
-}
-
-const char *mt_quote(char *buf, size_t size, const char *s)
-{
-	_cleanup_writer_ struct mt_writer w = {0};
-	size_t n;
-
-	mt_write_escaped(&w, s);
-	if (w.err || !w.len) {
-		snprintf(buf, size, "%s", w.err ? "?" : "");
-		return buf;
-	}
-	n = w.len;
-	if (n >= size) {
-		n = size - 4;
-		while (n && ((unsigned char)w.buf[n] & 0xc0) == 0x80)
-			n--;
-	}
-	memcpy(buf, w.buf, n);
-	snprintf(buf + n, size - n, "%s", n < w.len ? "..." : "");
-	return buf;
-}
-
-static unsigned int min3(unsigned int a, unsigned int b, unsigned int c)
-{
-	unsigned int m = a < b ? a : b;
-
-	return m < c ? m : c;
-}
-
-/* Edits between a and b where swapping two neighbours is one edit. */
-static unsigned int edit_distance(const char *a, size_t na, const char *b, size_t nb)
-{
-	unsigned int d[3][NAME_MAX_LEN + 1];
-
-	for (size_t j = 0; j <= nb; j++)
-		d[0][j] = (unsigned int)j;
-	for (size_t i = 1; i <= na; i++) {
-		unsigned int *cur = d[i % 3];
-		const unsigned int *prev = d[(i + 2) % 3], *prev2 = d[(i + 1) % 3];
-
-		cur[0] = (unsigned int)i;
-		for (size_t j = 1; j <= nb; j++) {
-			cur[j] = min3(prev[j] + 1, cur[j - 1] + 1,
-				      prev[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    prev2[j - 2] + 1 < cur[j])
-				cur[j] = prev2[j - 2] + 1;
-		}
-	}
-	return d[na % 3][nb];
-}
-
-struct nearest {
-	const char *name;
-	unsigned int distance;
-};
-
-static void nearest_try(struct nearest *best, const char *s, size_t n, const char *name)
-{
-	size_t len = strlen(name);
-	unsigned int d;
-
-	if (!n || n > NAME_MAX_LEN || !len || len > NAME_MAX_LEN)
-		return;
-	/* What was cut short is near however much is missing. */
-	d = n > 1 && n < len && !strncmp(s, name, n) ? 1 : edit_distance(s, n, name, len);
-	if (d > (n + 2) / 3 || d >= len || (best->name && d >= best->distance))
-		return;
-	*best = (struct nearest){name, d};
-}
-
-const char *mt_nearest(const char *s, const char *const *names)
-{
-	struct nearest best = {0};
-
-	for (; *names; names++)
-		nearest_try(&best, s, strlen(s), *names);
-	return best.name;
 }
 
 static bool all_digits(const char *s, size_t n)
@@ -258,7 +178,7 @@ static int add_pid(struct mt_pid_list *l, pid_t pid)
 
 static int set_pids(const struct mt_opt *o, const char *label, const char *s, void *dst)
 {
-	char word[NAME_MAX_LEN];
+	char word[MT_WORD_MAX];
 
 	(void)o;
 	if (s[strspn(s, "0123456789, \t\n")] == '\0' && strpbrk(s, " \t\n"))
@@ -354,11 +274,11 @@ static int take(struct parser *p, const struct mt_opt *o, const char *label, con
 
 static int unknown_long(const struct parser *p, const char *name, size_t len)
 {
-	struct nearest best = {0};
-	char q[QUOTE_SIZE], word[NAME_MAX_LEN + 2];
+	struct mt_nearest best = {0};
+	char q[QUOTE_SIZE], word[MT_WORD_MAX + 2];
 
 	for (const struct mt_opt *o = p->rows; o->name; o++)
-		nearest_try(&best, name, len, o->name);
+		mt_nearest_try(&best, name, len, o->name);
 	/* One byte more than is compared, so that a longer word is shown as cut. */
 	snprintf(word, sizeof(word), "%.*s", (int)(len < sizeof(word) ? len : sizeof(word)), name);
 	mt_quote(q, sizeof(q), word);
@@ -371,7 +291,7 @@ static int parse_long(struct parser *p)
 {
 	const char *name = *p->word + 2, *eq = strchr(name, '=');
 	size_t len = eq ? (size_t)(eq - name) : strlen(name);
-	char label[NAME_MAX_LEN + 3];
+	char label[MT_WORD_MAX + 3];
 
 	for (const struct mt_opt *o = p->rows; o->name; o++) {
 		if (strlen(o->name) != len || strncmp(o->name, name, len) != 0)

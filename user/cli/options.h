@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/units.h"
+#include "base/words.h"
 
 struct mt_pid_list {
 	pid_t *v; /* owned; free() it whether or not parsing succeeded */
@@ -68,14 +69,5 @@ int mt_operand_error(const char *command, const char *operand);
  * with an output file (NULL: none) and not against NO_COLOR.
  */
 bool mt_color_wanted(const char *when, const char *output);
-
-/* The name among names (NULL-terminated) nearest to s, or NULL if none is near. */
-const char *mt_nearest(const char *s, const char *const *names);
-
-/*
- * Writes s into buf for a message: control characters escaped, cut to fit with
- * "..." at the end. size at least 8. Returns buf.
- */
-const char *mt_quote(char *buf, size_t size, const char *s);
 
 #endif

@@ -81,7 +81,8 @@ static int set_process(struct build *b, const struct mt_snapshot *s)
 		const struct mt_snapshot *old = match(b, &b->m[2 * i], s);
 		const struct mt_snapshot *new = match(b, &b->m[2 * i + 1], s);
 
-		if (old && new) {
+		/* one that ended in an earlier repetition is not in this one */
+		if (old && new && !(old->final && b->pairs.n)) {
 			b->pairs.v[2 * b->pairs.n] = old;
 			b->pairs.v[2 * b->pairs.n++ + 1] = new;
 		}

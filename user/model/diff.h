@@ -52,6 +52,12 @@ struct mt_diff_class {
 	struct mt_leak leak;               /* of bytes */
 };
 
+/*
+ * Of a heap without a collector: live bytes, judged as leak.h says. With one live
+ * bytes hold garbage, so that only repetitions with a collection count, and NextGC
+ * stands for what that left. Where the whole does not grow, a class still may: each
+ * is judged as one of as many as changed.
+ */
 struct mt_diff_leak {
 	struct mt_leak bytes; /* the verdict, see leak.h */
 	int64_t objects;      /* of GROWS: blocks per repetition, the median */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "base/units.h"
 #include "model/diff_internal.h"
 #include "model/sizeclass.h"
@@ -139,7 +140,9 @@ static void say_growth(char *buf, size_t size, int64_t per, const char *what)
 
 static void say_class(char *buf, size_t size, unsigned int class)
 {
-	if (class < MT_CLASSES - 1)
+	if (class == MT_CLASSES)
+		snprintf(buf, size, "above 32 KiB");
+	else if (class < MT_CLASSES - 1)
 		snprintf(buf, size, "of up to %llu bytes",
 			 (unsigned long long)mt_class_size(class));
 	else
@@ -229,46 +232,93 @@ static void judge(const struct heap_of *h, const struct mt_diff_series *p, const
 }
 
 /*
- * With a collector live bytes hold garbage, which grows until it is collected. What
- * a collection left shows in the goal that it set, in those repetitions that had
- * one: the goal grows with the heap, by GOGC percent more.
+ * The repetitions in which something was collected. In between garbage only grows;
+ * from one collection to another it is noise like any other.
  */
-static void judge_collected(const struct mt_diff_series *p, const char *what,
-			    struct mt_diff_heap *d)
+static struct mt_diff_series collected(const struct mt_diff_series *p,
+				       const struct mt_snapshot **room)
 {
-	struct mt_leak *b = &d->leak.bytes;
-	bool least = true;
-	char text[64];
+	struct mt_diff_series ret = {.v = room, .changes = p->changes};
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct mt_snapshot *const *pair = &p->v[2 * i];
+
+		if (pair[1]->memstats.num_gc <= pair[0]->memstats.num_gc)
+			continue;
+		room[2 * ret.n] = pair[0];
+		room[2 * ret.n++ + 1] = pair[1];
+	}
+	return ret;
+}
+
+/*
+ * What a collection left shows in the goal that it set: that grows with the heap, by
+ * GOGC percent more. False if there is no such goal, or it is the least there is.
+ */
+static bool judge_goals(const struct mt_diff_series *p, struct mt_leak *ret)
+{
+	bool tells = false;
 	size_t n = 0;
 
 	for (size_t i = 0; i < p->n; i++) {
-		const struct memtrace_memstats *old = &p->v[2 * i]->memstats;
-		const struct memtrace_memstats *new = &p->v[2 * i + 1]->memstats;
+		const uint64_t old = p->v[2 * i]->memstats.next_gc;
+		const uint64_t new = p->v[2 * i + 1]->memstats.next_gc;
 
-		if (new->num_gc <= old->num_gc || old->next_gc >= GO_GOAL_MAX ||
-		    new->next_gc >= GO_GOAL_MAX)
+		if (old >= GO_GOAL_MAX || new >= GO_GOAL_MAX)
 			continue;
-		least = least && new->next_gc <= GO_GOAL_MIN;
-		p->changes[n++] = mt_diff_between(new->next_gc, old->next_gc, false);
+		tells = tells || new > GO_GOAL_MIN;
+		p->changes[n++] = mt_diff_between(new, old, false);
 	}
-	mt_leak_judge(p->changes, n, 1, b);
+	mt_leak_judge(p->changes, n, 1, ret);
+	return tells && n > 1;
+}
+
+static void judge_collections(const struct heap_of *h, const struct mt_diff_series *p,
+			      const char *what, struct mt_diff_heap *d)
+{
+	struct mt_diff_leak *l = &d->leak;
+	char text[64];
+
+	judge_classes(h, p, d);
+	if (p->n < 2) {
+		l->bytes = (struct mt_leak){.verdict = MT_VERDICT_UNCLEAR};
+		snprintf(l->text, sizeof(l->text),
+			 "unclear: too few collections: what lives is not told from garbage");
+		return;
+	}
+	if (judge_goals(p, &l->bytes)) {
+		say(l, what);
+	} else {
+		l->bytes = (struct mt_leak){.verdict = MT_VERDICT_UNCLEAR};
+		snprintf(l->text, sizeof(l->text),
+			 "unclear: NextGC, 4 MiB at least, does not follow so small a heap");
+	}
+	if (l->bytes.verdict == MT_VERDICT_GROWS) {
+		say_growth(text, sizeof(text), l->bytes.per, what);
+		snprintf(l->text, sizeof(l->text),
+			 "grows: NextGC, which follows what a collection leaves, by %s (%u of %u "
+			 "repetitions)",
+			 text, l->bytes.grew, l->bytes.of);
+		return;
+	}
+	l->bytes.still = false; /* a goal that stands still says less than a class that grows */
+	find_in_classes(d, what);
+}
+
+static int judge_collected(const struct heap_of *h, const struct mt_diff_series *p,
+			   const char *what, struct mt_diff_heap *d)
+{
+	_cleanup_free_ const struct mt_snapshot **room =
+		calloc(2 * p->n, sizeof(struct mt_snapshot *));
+	struct mt_diff_series with;
+
+	if (!room)
+		return -ENOMEM;
 	if (p->n < 2)
-		return;
-	if (n < 2 || least) {
-		*b = (struct mt_leak){.verdict = MT_VERDICT_UNCLEAR, .of = (unsigned int)p->n};
-		snprintf(d->leak.text, sizeof(d->leak.text), "unclear: %s",
-			 n < 2 ? "too few collections: what lives is not told from garbage"
-			       : "the heap is below 4 MiB, where NextGC says nothing of it");
-		return;
-	}
-	say(&d->leak, what);
-	if (b->verdict != MT_VERDICT_GROWS)
-		return;
-	say_growth(text, sizeof(text), b->per, what);
-	snprintf(d->leak.text, sizeof(d->leak.text),
-		 "grows: NextGC, which follows what a collection leaves, by %s (%u of %u "
-		 "repetitions with one)",
-		 text, b->grew, b->of);
+		return 0;
+	with = collected(p, room);
+	judge_collections(h, &with, what, d);
+	return 0;
 }
 
 int mt_diff_heaps(const struct mt_diff_series *p, const char *what, struct mt_diff_process *d)
@@ -278,12 +328,12 @@ int mt_diff_heaps(const struct mt_diff_series *p, const char *what, struct mt_di
 
 	if (r)
 		return r;
-	if (d->new->gc.present)
-		judge_collected(p, what, &d->heap);
-	else
+	if (!d->new->gc.present)
 		judge(&own, p, what, &d->heap);
-	if (!d->old->native.present && !d->new->native.present)
-		return 0;
+	else
+		r = judge_collected(&own, p, what, &d->heap);
+	if (r || (!d->old->native.present && !d->new->native.present))
+		return r;
 	r = set_classes(&native, p, &d->native);
 	if (!r)
 		judge(&native, p, what, &d->native);

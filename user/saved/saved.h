@@ -13,9 +13,9 @@
 
 /*
  * One line without its newline, len bytes, as a snapshot, which the caller frees.
- * -EINVAL: it is none, and why says what is wrong (the key that is missing, a
- * schema that is newer, the column where the JSON ends) in a sentence of text
- * that is safe to print.
+ * -EINVAL: it is none; -ENODATA: it is the beginning of one that was cut off. why
+ * then says what is wrong (the key that is missing, a schema that is newer, the
+ * column where the JSON ends) in a sentence of text that is safe to print.
  */
 int mt_saved_parse(const char *text, size_t len, struct mt_snapshot **ret, char *why,
 		   size_t why_size);

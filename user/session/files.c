@@ -49,7 +49,8 @@ uint32_t mt_files_new_id(struct mt_session *s)
 
 	for (uint32_t tries = 1; tries < max; tries++) {
 		s->last_file_id = s->last_file_id % (max - 1) + 1;
-		if (!mt_files_find(s, s->last_file_id) && !mt_golang_has_id(s, s->last_file_id))
+		if (!mt_files_find(s, s->last_file_id) && !mt_golang_has_id(s, s->last_file_id) &&
+		    !mt_measure_has_id(s, s->last_file_id) && !mt_marks_has_id(s, s->last_file_id))
 			return s->last_file_id;
 	}
 	return 0;

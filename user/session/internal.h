@@ -6,10 +6,12 @@
 #include <sys/utsname.h>
 
 #include "session/keeper.h"
+#include "session/marks.h"
 #include "session/session.h"
 #include "sys/kernel.h"
 
 struct memtrace_bpf;
+struct mt_measure;
 struct mt_go;
 struct mt_go_file;
 struct mt_go_stats;
@@ -22,6 +24,7 @@ struct mt_progs {
 	bool zero_at_exec;
 	enum mt_vm_source vm_source;
 	struct bpf_link *life[4]; /* fork, exec, exit, the mm's end */
+	struct bpf_link *oom;     /* NULL unless the options ask for it */
 	struct bpf_link *vm[MT_VM_CALLS];
 	uint64_t map_bytes; /* of the maps that are there from the start */
 };
@@ -42,6 +45,8 @@ uint32_t mt_chunk_shift(size_t targets);
 enum mt_links_prog {
 	MT_LINKS_ALLOC,   /* mt_alloc_enter and, at returns, mt_alloc_exit */
 	MT_LINKS_GO_EXIT, /* mt_go_exit: where a Go program ends */
+	MT_LINKS_FUNC,    /* mt_func_probe: a measured function's entry and exits */
+	MT_LINKS_MARK,    /* mt_mark: marks that the program has in its code */
 };
 
 /* What to attach; plain data, since it goes through a socket. */
@@ -51,6 +56,7 @@ struct mt_links_plan {
 	size_t n;
 	struct {
 		uint64_t offset, cookie;
+		uint64_t ref_ctr; /* in the file: what is counted up while it is probed; 0: none */
 		bool entry, ret;
 	} v[MT_PROBES_MAX];
 };
@@ -120,6 +126,26 @@ struct mt_tracee_go {
 	uint32_t num_gc;          /* in the last one */
 };
 
+/* As the kernel picked it as an OOM victim. */
+struct mt_victim {
+	uint64_t time_ns; /* CLOCK_MONOTONIC; 0: it did not */
+	struct mt_target target;
+	uint64_t rss, swap; /* bytes; 0 unknown */
+	bool told;          /* mt_session_victim has told of it */
+};
+
+/* Marks that are probed, and what came of them. */
+#define MT_MARKS_PENDING 4
+#define MT_MARK_SLOTS    2 /* at BEGIN and at END */
+struct mt_marks {
+	uint32_t *ids; /* of their probes; owned */
+	size_t n_ids;
+	struct mt_life pending[MT_MARKS_PENDING]; /* the first is being read, or is to be */
+	size_t n_pending;
+	uint32_t slots[MT_MARK_SLOTS]; /* for copies of the counters, where the options ask */
+	int news_fd;                   /* an eventfd; -1: neither marks nor victims are asked for */
+};
+
 /* One traced process. */
 struct mt_tracee {
 	pid_t pid;
@@ -143,6 +169,7 @@ struct mt_tracee {
 	struct mt_vm vm;     /* last reading */
 	struct mt_vm_cache *vm_cache; /* what it leaves for the next; owned */
 	struct mt_target last;        /* as the kernel left it at the end */
+	struct mt_victim victim;
 	/*
 	 * Subtracted: counts at the census, or at an exec that the kernel could not
 	 * zero. It and the levels are of the image after so many execs.
@@ -186,9 +213,11 @@ struct mt_session {
 	uint32_t last_file_id;
 	struct mt_go_file **go_files; /* executables that were looked at; owned */
 	size_t n_go_files;
-	uint64_t collected_ns;   /* CLOCK_MONOTONIC of the last mt_files_collect */
-	int blocks_fd;           /* the map of live blocks; -1: no allocator needs one */
-	struct mt_tracer tracer; /* as of tracer_ns */
+	uint64_t collected_ns; /* CLOCK_MONOTONIC of the last mt_files_collect */
+	struct mt_marks marks;
+	struct mt_measure *measure; /* of a function's calls; owned; NULL: none */
+	int blocks_fd;              /* the map of live blocks; -1: no allocator needs one */
+	struct mt_tracer tracer;    /* as of tracer_ns */
 	uint64_t tracer_ns;
 };
 
@@ -281,6 +310,26 @@ bool mt_golang_open(const struct mt_session *s, struct mt_tracee *t);
 /* Puts the runtime's numbers into a snapshot that is complete but for them. */
 int mt_golang_fill(const struct mt_session *s, struct mt_tracee *t, struct mt_snapshot *snap);
 void mt_golang_close(struct mt_session *s);
+
+/* func.c */
+/* True if an id is that of a measured function's probes. */
+bool mt_measure_has_id(const struct mt_session *s, uint32_t id);
+void mt_measure_close(struct mt_session *s);
+
+/* marks.c */
+int mt_marks_open(struct mt_session *s);
+void mt_marks_free(struct mt_session *s);
+/* True if an id is that of a mark's probes. */
+bool mt_marks_has_id(const struct mt_session *s, uint32_t id);
+/* A thread is at a mark, and waits if it is held, until mt_session_mark_done. */
+void mt_marks_on_event(struct mt_session *s, const struct mt_life *l);
+/* The mark that t is at, and that is being read; NULL: it is at none. */
+const struct mt_life *mt_marks_at(const struct mt_session *s, const struct mt_tracee *t);
+/* The slot with what was counted then. */
+uint32_t mt_marks_slot(const struct mt_session *s, const struct mt_life *l);
+/* The marks of the program that ran are no more. */
+void mt_marks_on_exec(struct mt_session *s, const struct mt_life *l);
+void mt_marks_on_oom(struct mt_session *s, struct mt_tracee *t, const struct mt_life *l);
 
 /* read.c */
 /* The counters as they are, without the base; logs nothing. */

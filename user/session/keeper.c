@@ -50,7 +50,7 @@ static void withdraw(bool multi)
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
 		dup2(null, fd);
-	if (chdir("/") || prctl(PR_SET_NAME, "mt-keeper") || (multi && mt_caps_drop(false)))
+	if (chdir("/") || prctl(PR_SET_NAME, "mt-keeper") || (multi && mt_caps_drop(false, false)))
 		mt_log_set_sink(NULL); /* none of them is needed to keep probes */
 }
 

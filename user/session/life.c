@@ -169,6 +169,7 @@ static int on_life(void *ctx, void *data, size_t size)
 	case MT_LIFE_EXEC:
 	case MT_LIFE_EXEC_MOVED:
 		on_exec(s, t, l);
+		mt_marks_on_exec(s, l);
 		break;
 	case MT_LIFE_FILE:
 		mt_files_on_event(s, t, l);
@@ -176,6 +177,12 @@ static int on_life(void *ctx, void *data, size_t size)
 	case MT_LIFE_LEAVING:
 		mt_golang_on_leaving(s, t);
 		mt_files_release(s, l);
+		break;
+	case MT_LIFE_MARK:
+		mt_marks_on_event(s, l);
+		break;
+	case MT_LIFE_OOM:
+		mt_marks_on_oom(s, t, l);
 		break;
 	case MT_LIFE_EXIT:
 		mt_life_end(s, t, &l->target);

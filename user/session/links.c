@@ -14,22 +14,33 @@
 
 #define DETACH_AT_ONCE 64
 
+/* The probes of one side, entries or returns. */
+struct side {
+	unsigned long offsets[MT_PROBES_MAX], ref_ctrs[MT_PROBES_MAX];
+	uint64_t cookies[MT_PROBES_MAX];
+	size_t n;
+};
+
 static struct bpf_link *attach_multi(struct bpf_program *prog, pid_t pid, const char *path,
-				     const unsigned long *offsets, const uint64_t *cookies,
-				     size_t n, bool ret)
+				     const struct side *side, bool ret)
 {
-	LIBBPF_OPTS(bpf_uprobe_multi_opts, opts, .offsets = offsets,
-		    .cookies = (const __u64 *)cookies, .cnt = n, .retprobe = ret);
+	LIBBPF_OPTS(bpf_uprobe_multi_opts, opts, .offsets = side->offsets,
+		    .cookies = (const __u64 *)side->cookies, .cnt = side->n, .retprobe = ret);
+
+	for (size_t i = 0; i < side->n; i++)
+		if (side->ref_ctrs[i])
+			opts.ref_ctr_offsets = side->ref_ctrs;
 
 	return bpf_program__attach_uprobe_multi(prog, pid, path, NULL, &opts);
 }
 
 static struct bpf_link *attach_perf(struct bpf_program *prog, pid_t pid, const char *path,
-				    unsigned long offset, uint64_t cookie, bool ret)
+				    const struct side *side, size_t i, bool ret)
 {
-	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = cookie, .retprobe = ret);
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = side->cookies[i],
+		    .ref_ctr_offset = side->ref_ctrs[i], .retprobe = ret);
 
-	return bpf_program__attach_uprobe_opts(prog, pid, path, offset, &opts);
+	return bpf_program__attach_uprobe_opts(prog, pid, path, side->offsets[i], &opts);
 }
 
 static int keep(struct mt_links *l, struct bpf_link *link)
@@ -45,33 +56,36 @@ static struct bpf_program *prog_of(const struct mt_progs *p, enum mt_links_prog 
 	switch (prog) {
 	case MT_LINKS_GO_EXIT:
 		return p->skel->progs.mt_go_exit;
+	case MT_LINKS_FUNC:
+		return p->skel->progs.mt_func_probe;
+	case MT_LINKS_MARK:
+		return p->skel->progs.mt_mark;
 	default:
 		return ret ? p->skel->progs.mt_alloc_exit : p->skel->progs.mt_alloc_enter;
 	}
 }
 
-/* The probes of one side, entries or returns: one program serves them all. */
+/* One program serves them all. */
 static int attach_side(struct mt_links *l, const struct mt_progs *p, bool ret, pid_t pid,
 		       const struct mt_links_plan *plan)
 {
 	struct bpf_program *prog = prog_of(p, plan->prog, ret);
-	unsigned long offsets[MT_PROBES_MAX];
-	uint64_t cookies[MT_PROBES_MAX];
-	size_t n = 0;
+	struct side side = {.n = 0};
 	int r = 0;
 
 	for (size_t i = 0; i < plan->n; i++) {
 		if (ret ? !plan->v[i].ret : !plan->v[i].entry)
 			continue;
-		offsets[n] = plan->v[i].offset;
-		cookies[n++] = plan->v[i].cookie;
+		side.offsets[side.n] = plan->v[i].offset;
+		side.ref_ctrs[side.n] = plan->v[i].ref_ctr;
+		side.cookies[side.n++] = plan->v[i].cookie;
 	}
-	if (!n)
+	if (!side.n)
 		return 0;
 	if (p->multi)
-		return keep(l, attach_multi(prog, pid, plan->path, offsets, cookies, n, ret));
-	for (size_t i = 0; i < n && !r; i++)
-		r = keep(l, attach_perf(prog, pid, plan->path, offsets[i], cookies[i], ret));
+		return keep(l, attach_multi(prog, pid, plan->path, &side, ret));
+	for (size_t i = 0; i < side.n && !r; i++)
+		r = keep(l, attach_perf(prog, pid, plan->path, &side, i, ret));
 	return r;
 }
 

@@ -39,12 +39,13 @@ static bool can_zero_at_exec(void)
 static void configure_uprobes(struct mt_progs *p, const struct mt_kernel *k, bool sleepable)
 {
 	struct bpf_program *progs[] = {p->skel->progs.mt_alloc_enter, p->skel->progs.mt_alloc_exit,
-				       p->skel->progs.mt_go_exit};
+				       p->skel->progs.mt_func_probe, p->skel->progs.mt_go_exit,
+				       p->skel->progs.mt_mark};
 
 	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
 		if (p->multi)
 			bpf_program__set_expected_attach_type(progs[i], BPF_TRACE_UPROBE_MULTI);
-		if (sleepable && progs[i] != p->skel->progs.mt_go_exit)
+		if (sleepable && i < 3) /* the others do not read the target's memory */
 			bpf_program__set_flags(progs[i], BPF_F_SLEEPABLE);
 	}
 	p->skel->rodata->mt_sleepable = sleepable;
@@ -84,6 +85,17 @@ static int attach_always_on(struct mt_progs *p)
 	if (bpf_program__autoload(p->skel->progs.mt_proc_exit_mm))
 		p->life[3] = bpf_program__attach(p->skel->progs.mt_proc_exit_mm);
 	return p->life[0] && p->life[1] && p->life[2] ? attach_vm(p) : -errno;
+}
+
+static int attach_oom(struct mt_progs *p)
+{
+	p->oom = bpf_program__attach(p->skel->progs.mt_oom);
+	if (p->oom)
+		return 0;
+	return mt_err_r(-errno,
+			"cannot attach to the kernel's tracepoint oom:mark_victim, by which it "
+			"tells of OOM victims: %s",
+			strerror(errno));
 }
 
 static void choose_vm(struct mt_progs *p, bool fexit)
@@ -148,6 +160,15 @@ static void size_maps(struct memtrace_bpf *skel, const struct mt_session_opts *o
 	skel->rodata->mt_chunk_shift = shift;
 }
 
+/* Without it the programs have no trace of it: the verifier drops what is never run. */
+static void choose_func(struct memtrace_bpf *skel, bool func)
+{
+	skel->rodata->mt_func = func;
+	bpf_program__set_autoload(skel->progs.mt_func_probe, func);
+	bpf_map__set_autocreate(skel->maps.mt_calls, func);
+	bpf_map__set_autocreate(skel->maps.mt_func_counts, func);
+}
+
 /*
  * What the kernel takes for the shape of every chunk; libbpf does not own it.
  * (libbpf 1.4 cannot set the size or the flags of an inner map that it makes itself.)
@@ -172,7 +193,10 @@ static int open_and_load(struct mt_progs *p, const struct mt_kernel *k,
 	p->skel->rodata->mt_cpus = p->zero_at_exec ? (__u32)libbpf_num_possible_cpus() : 0;
 	configure_uprobes(p, k, k->sleepable && !opts->no_sleepable);
 	choose_vm(p, fexit);
+	choose_func(p->skel, opts->func);
 	bpf_program__set_autoload(p->skel->progs.mt_proc_exit_mm, exit_mm);
+	bpf_program__set_autoload(p->skel->progs.mt_mark, opts->marks);
+	bpf_program__set_autoload(p->skel->progs.mt_oom, opts->oom);
 	p->skel->rodata->mt_hold_ns = opts->max_stop_ns;
 	size_maps(p->skel, opts);
 	chunk = chunk_like(p->skel);
@@ -210,6 +234,9 @@ int mt_progs_load(struct mt_progs *p, const struct mt_kernel *k, const struct mt
 		return mt_err_r(
 			r, "cannot attach to the kernel's tracepoints: %s; see memtrace doctor",
 			strerror(-r));
+	r = opts->oom ? attach_oom(p) : 0;
+	if (r)
+		return r;
 	bpf_object__for_each_map(map, p->skel->obj) p->map_bytes += mt_map_memory(bpf_map__fd(map));
 	return 0;
 }
@@ -222,6 +249,7 @@ void mt_progs_unload(struct mt_progs *p)
 	bpf_link__destroy(p->life[1]);
 	bpf_link__destroy(p->life[2]);
 	bpf_link__destroy(p->life[3]);
+	bpf_link__destroy(p->oom);
 	memtrace_bpf__destroy(p->skel);
 	memset(p, 0, sizeof(*p));
 }

@@ -57,9 +57,9 @@ static void subtract(struct mt_flows *f, const struct mt_flows *base)
 		a[i] -= b[i];
 }
 
-int mt_read_raw(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out)
+static int read_slot(struct mt_session *s, uint32_t slot, struct mt_flows *out)
 {
-	int r = mt_slots_read(&s->slots, t->slot, s->percpu);
+	int r = mt_slots_read(&s->slots, slot, s->percpu);
 
 	if (r)
 		return r;
@@ -67,6 +67,11 @@ int mt_read_raw(struct mt_session *s, const struct mt_tracee *t, struct mt_flows
 	for (int i = 0; i < s->cpus; i++)
 		add_counters(out, &s->percpu[i]);
 	return 0;
+}
+
+int mt_read_raw(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out)
+{
+	return read_slot(s, t->slot, out);
 }
 
 /*
@@ -110,16 +115,31 @@ static bool has_missed(const struct mt_session *s, const struct mt_tracee *t)
 	return mt_tracee_target(s, t, &k) && (k.flags & MT_TARGET_MISSED);
 }
 
-int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out)
+/* The counters of the image that runs. *old: it is the one that the base and the census are of. */
+static int read_image(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out,
+		      bool *old)
 {
-	bool old = !is_new_image(s, t);
-	int r = mt_read_raw(s, t, out);
+	const struct mt_life *at = mt_marks_at(s, t);
+	int r;
 
+	*old = true;
+	if (at && at->copied)
+		return read_slot(s, mt_marks_slot(s, at), out);
+	*old = !is_new_image(s, t);
+	r = mt_read_raw(s, t, out);
 	/* an exec came between */
-	if (!r && old && is_new_image(s, t)) {
-		old = false;
+	if (!r && *old && is_new_image(s, t)) {
+		*old = false;
 		r = mt_read_raw(s, t, out);
 	}
+	return r;
+}
+
+int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flows *out)
+{
+	bool old;
+	int r = read_image(s, t, out, &old);
+
 	if (r)
 		return mt_err_r(r, "cannot read the counters: %s", strerror(-r));
 	if (old) {
@@ -130,28 +150,40 @@ int mt_read_flows(struct mt_session *s, const struct mt_tracee *t, struct mt_flo
 	return 0;
 }
 
-/*
- * An ended target: the sizes that its last thread left and the name that its
- * last exec gave it (bpf/proc.bpf.h).
- */
-static void read_exit_levels(struct mt_tracee *t)
+/* The sizes that the kernel has left of a moment. */
+static void set_sizes(struct mt_tracee *t, const struct mt_target *k, uint64_t rss, uint64_t swap)
 {
-	const struct mt_target k = t->last;
 	uint64_t others;
 
-	if (k.comm[0])
-		snprintf(t->comm, sizeof(t->comm), "%.*s", (int)sizeof(k.comm), k.comm);
-	if (!k.exit_data)
+	if (rss) {
+		t->vm.rss = rss;
+		t->vm.swap = swap;
+	}
+	if (!k->exit_data)
 		return;
 	/* arenas and mapped blocks stay as they were at the last reading */
 	others = t->vm.heap_sys > t->vm.heap_brk ? t->vm.heap_sys - t->vm.heap_brk : 0;
 	t->vm.known = true;
-	t->vm.data = k.exit_data;
-	t->vm.stack = k.exit_stack;
-	t->vm.heap_brk = k.exit_brk;
-	t->vm.heap_sys = k.exit_brk + others;
-	if (t->vm.stack_sys < k.exit_stack)
-		t->vm.stack_sys = k.exit_stack;
+	t->vm.data = k->exit_data;
+	t->vm.stack = k->exit_stack;
+	t->vm.heap_brk = k->exit_brk;
+	t->vm.heap_sys = k->exit_brk + others;
+	if (t->vm.stack_sys < k->exit_stack)
+		t->vm.stack_sys = k->exit_stack;
+}
+
+/*
+ * A target that has ended or been killed: the sizes that its last thread or the
+ * kill left and the name that its last exec gave it (bpf/proc.bpf.h, oom.bpf.h).
+ */
+static void read_exit_levels(struct mt_tracee *t)
+{
+	const struct mt_victim *v = &t->victim;
+	const struct mt_target k = v->target.exit_data ? v->target : t->last;
+
+	if (k.comm[0])
+		snprintf(t->comm, sizeof(t->comm), "%.*s", (int)sizeof(k.comm), k.comm);
+	set_sizes(t, &k, v->rss, v->swap);
 }
 
 /* The parts may cost 1/200 of the time: what a caller that shows none of them pays. */
@@ -176,7 +208,9 @@ void mt_read_levels(struct mt_session *s, struct mt_tracee *t, enum mt_vm_depth 
 	struct mt_proc_status status;
 	struct mt_vm vm = t->vm;
 
-	if (t->ended) {
+	/* of a victim /proc would show what its end has left so far, and reading it might hold it
+	 */
+	if (t->ended || t->victim.target.exit_data) {
 		read_exit_levels(t);
 		return;
 	}
@@ -302,7 +336,9 @@ int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
 			struct mt_snapshot **ret)
 {
 	_cleanup_free_ struct mt_snapshot *snap = NULL;
+	const struct mt_life *at;
 	struct mt_tracee *t;
+	uint64_t end_ns;
 	int r;
 
 	if (i >= s->n)
@@ -313,12 +349,16 @@ int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
 	if (!snap)
 		return -ENOMEM;
 	mt_read_levels(s, t, depth);
+	at = mt_marks_at(s, t);
+	if (at && !at->held)
+		set_sizes(t, &at->target, at->rss, at->swap);
 	r = mt_read_flows(s, t, &snap->flows);
 	if (r)
 		return r;
 	snap->vm = t->vm;
-	if (t->ended && t->parts_ns && t->ended_ns > t->parts_ns)
-		snap->parts_age_ns = t->ended_ns - t->parts_ns;
+	end_ns = t->victim.time_ns ? t->victim.time_ns : t->ended ? t->ended_ns : 0;
+	if (t->parts_ns && end_ns > t->parts_ns)
+		snap->parts_age_ns = end_ns - t->parts_ns;
 	fill_identity(s, t, snap);
 	fill_tracer(s, snap);
 	mt_snapshot_derive(snap);

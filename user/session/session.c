@@ -52,12 +52,15 @@ int mt_session_new(const struct mt_session_opts *opts, struct mt_session **ret)
 	s->opts = *opts;
 	if (!s->opts.max_targets)
 		s->opts.max_targets = s->opts.follow || s->opts.all ? MANY_TARGETS : 1;
+	if (s->opts.marks)
+		s->opts.max_targets += MT_MARK_SLOTS;
 	if (!s->opts.smaps_ns)
 		s->opts.smaps_ns = SMAPS_NS;
 	if (!s->opts.max_stop_ns)
 		s->opts.max_stop_ns = MT_CENSUS_MAX_STOP_NS;
 	s->timer_fd = -1;
 	s->blocks_fd = -1;
+	s->marks.news_fd = -1;
 	uname(&s->host);
 	s->start_ns = mt_clock_ns(CLOCK_MONOTONIC);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -78,6 +81,8 @@ int mt_session_new(const struct mt_session_opts *opts, struct mt_session **ret)
 		r = mt_keeper_start(&s->keeper, &s->progs);
 	if (!r)
 		r = mt_life_open(s);
+	if (!r)
+		r = mt_marks_open(s);
 	if (r) {
 		mt_session_free(&s);
 		return r;
@@ -97,6 +102,8 @@ void mt_session_free(struct mt_session **sp)
 		mt_tracee_free(&s->tracees[i]);
 	}
 	mt_golang_close(s);
+	mt_measure_close(s);
+	mt_marks_free(s);
 	mt_keeper_stop(&s->keeper);
 	ring_buffer__free(s->life);
 	mt_slots_close(&s->slots);
@@ -211,6 +218,11 @@ int mt_session_add(struct mt_session *s, pid_t pid, enum mt_since since)
 		mt_session_forget_ended(s);
 	}
 	return r;
+}
+
+void mt_session_freeze(struct mt_session *s, bool freeze)
+{
+	s->opts.freeze = freeze;
 }
 
 int mt_session_fd(const struct mt_session *s)

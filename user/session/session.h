@@ -31,7 +31,10 @@ struct mt_session_opts {
 	/* The longest that a census, or an allocator that is new here, may hold a target; 0: 250 ms
 	 */
 	uint64_t max_stop_ns;
-	bool freeze; /* a Go program is held while its numbers are read */
+	bool func;   /* the calls of a function will be measured: session/func.h */
+	bool freeze; /* a Go program is held while its numbers are read; see mt_session_freeze */
+	bool marks;  /* marks may be waited for (marks.h) */
+	bool oom;    /* OOM victims are told of (marks.h) */
 };
 
 /*
@@ -79,6 +82,8 @@ size_t mt_session_alive(const struct mt_session *s); /* of these, not ended */
  */
 int mt_session_snapshot(struct mt_session *s, size_t i, enum mt_vm_depth depth,
 			struct mt_snapshot **ret);
+/* From now on Go programs are held while their numbers are read, or no more. */
+void mt_session_freeze(struct mt_session *s, bool freeze);
 /*
  * Takes a census of target i and compares it with the counted levels: what
  * came of it is in the next snapshot. 0 or -errno: an audit that could not be

@@ -28,11 +28,12 @@ bool mt_caps_has(const struct mt_cap *cap)
 	return effective >> cap->number & 1 || (cap->admin && effective >> CAP_SYS_ADMIN & 1);
 }
 
-int mt_caps_drop(bool writes_files)
+int mt_caps_drop(bool writes_files, bool changes_user)
 {
 	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct d[2] = {0};
-	uint64_t keep = 1ull << CAP_KILL | (writes_files ? 1ull << CAP_DAC_OVERRIDE : 0);
+	uint64_t keep = 1ull << CAP_KILL | (writes_files ? 1ull << CAP_DAC_OVERRIDE : 0) |
+			(changes_user ? 1ull << CAP_SETUID | 1ull << CAP_SETGID : 0);
 
 	for (const struct mt_cap *c = mt_caps; c->name; c++)
 		keep |= 1ull << c->number;

@@ -22,9 +22,10 @@ bool mt_caps_has(const struct mt_cap *cap);
 
 /*
  * Gives up every capability but those in mt_caps, CAP_KILL, with which a stop
- * signal is passed on to a launched command, and, if files are still to be
- * written, CAP_DAC_OVERRIDE. For good: nothing gives them back. 0 or -errno.
+ * signal is passed on to a launched command, if files are still to be written
+ * CAP_DAC_OVERRIDE, and if commands are still to be started as another user
+ * CAP_SETUID and CAP_SETGID. For good: nothing gives them back. 0 or -errno.
  */
-int mt_caps_drop(bool writes_files);
+int mt_caps_drop(bool writes_files, bool changes_user);
 
 #endif

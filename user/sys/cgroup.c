@@ -178,29 +178,95 @@ static const char *below(const struct mount *m, const char *path)
 	return path + n;
 }
 
-int mt_cgroup_current(pid_t pid, uint64_t *bytes)
+/* The directory of the process's cgroup, and within it where the mount point ends. */
+static int find_directory(pid_t pid, char *dir, size_t size, size_t *point, bool *v1)
 {
-	_cleanup_free_ char *text = NULL;
-	char path[1024], file[2176];
 	const struct mount *m;
 	const char *sub;
-	bool v1;
-	int r;
+	char path[1024];
+	int r = read_cgroup(pid, path, sizeof(path), v1);
 
-	r = read_cgroup(pid, path, sizeof(path), &v1);
 	if (r)
 		return r;
 	pthread_once(&mounts_once, find_mounts);
-	m = v1 ? &memory_v1 : &unified;
+	m = *v1 ? &memory_v1 : &unified;
 	sub = below(m, path);
 	if (!sub)
 		return -ENOENT;
-	snprintf(file, sizeof(file), "%s%s/%s", m->point, sub,
-		 v1 ? "memory.usage_in_bytes" : "memory.current");
+	*point = strlen(m->point);
+	return snprintf(dir, size, "%s%s", m->point, sub) < (int)size ? 0 : -ENAMETOOLONG;
+}
+
+/* Reads the number that follows the word in a file of the directory. -ENODATA: none does. */
+static int read_number(const char *dir, const char *name, const char *word, uint64_t *v)
+{
+	_cleanup_free_ char *text = NULL;
+	char file[2176];
+	const char *at;
+	int r;
+
+	snprintf(file, sizeof(file), "%s/%s", dir, name);
 	r = mt_read_file(file, &text, NULL);
 	if (r)
 		return r;
-	return sscanf(text, "%lu", bytes) == 1 ? 0 : -EBADMSG;
+	at = strstr(text, word);
+	return at && sscanf(at + strlen(word), "%lu", v) == 1 ? 0 : -ENODATA;
+}
+
+int mt_cgroup_current(pid_t pid, uint64_t *bytes)
+{
+	char dir[2112];
+	size_t point;
+	bool v1;
+	int r = find_directory(pid, dir, sizeof(dir), &point, &v1);
+
+	if (r)
+		return r;
+	r = read_number(dir, v1 ? "memory.usage_in_bytes" : "memory.current", "", bytes);
+	return r == -ENODATA ? -EBADMSG : r;
+}
+
+int mt_cgroup_lowest_max(char *dir, size_t point, uint64_t *bytes)
+{
+	int r = -ENOENT;
+
+	for (;;) {
+		char *slash;
+		uint64_t v;
+		int one = read_number(dir, "memory.max", "", &v);
+
+		if (!one && (r || v < *bytes)) {
+			*bytes = v;
+			r = 0;
+		} else if (one == -ENODATA && r) { /* "max" */
+			r = one;
+		}
+		slash = strrchr(dir + point, '/');
+		if (!slash)
+			return r;
+		*slash = '\0';
+	}
+}
+
+int mt_cgroup_limit(pid_t pid, uint64_t *bytes)
+{
+	char dir[2112];
+	uint64_t limit;
+	size_t point;
+	bool v1;
+	int r = find_directory(pid, dir, sizeof(dir), &point, &v1);
+
+	if (r)
+		return r;
+	/* v1 says itself which of the limits above is the lowest; none is a large number there */
+	r = v1 ? read_number(dir, "memory.stat", "hierarchical_memory_limit ", &limit)
+	       : mt_cgroup_lowest_max(dir, point, &limit);
+	if (r)
+		return r;
+	if (limit >= 1ull << 62)
+		return -ENODATA;
+	*bytes = limit;
+	return 0;
 }
 
 /* What follows the mount point in path, or NULL if it does not lie below it. */

@@ -48,6 +48,8 @@ int mt_elf_find_object(const struct mt_elf *elf, const char *suffix, struct mt_s
  */
 void mt_elf_find_objects(const struct mt_elf *elf, const char *const *names, size_t n,
 			 uint64_t *addrs);
+/* True if a function of that name is one whose code is chosen when a process starts. */
+bool mt_elf_is_ifunc(const struct mt_elf *elf, const char *name);
 /* True if the range is writable memory that the file leaves zero: within .bss. */
 bool mt_elf_in_bss(const struct mt_elf *elf, uint64_t addr, uint64_t len);
 /* True if the dynamic symbol table has name as undefined (imported). */

@@ -70,6 +70,21 @@ void mt_elf_find_objects(const struct mt_elf *elf, const char *const *names, siz
 	find_objects(mt_elf_dynsym(elf), names, n, addrs);
 }
 
+bool mt_elf_is_ifunc(const struct mt_elf *elf, const char *name)
+{
+	const struct mt_elf_symbols *tables[] = {mt_elf_dynsym(elf), mt_elf_symtab(elf)};
+	GElf_Sym sym;
+
+	for (size_t t = 0; t < 2; t++)
+		for (size_t i = 1; i < tables[t]->n; i++)
+			if (gelf_getsym(tables[t]->data, (int)i, &sym) &&
+			    GELF_ST_TYPE(sym.st_info) == STT_GNU_IFUNC &&
+			    sym.st_shndx != SHN_UNDEF &&
+			    strcmp(mt_elf_name_of(tables[t], &sym), name) == 0)
+				return true;
+	return false;
+}
+
 bool mt_elf_in_bss(const struct mt_elf *elf, uint64_t addr, uint64_t len)
 {
 	for (size_t i = 0; i < elf->n_ph; i++) {

@@ -29,6 +29,8 @@ bool mt_insn_decode(const ZydisDecoder *d, const struct mt_place_request *rq, ui
 		    struct mt_insn *in);
 /* Where a direct branch or call leads; false: it is none. */
 bool mt_insn_target(const struct mt_insn *in, uint64_t *target);
+/* What stands behind it is not reached from it. */
+bool mt_insn_ends_line(const struct mt_insn *in);
 /* The end of the function, as far as it is known. */
 uint64_t mt_place_end(const struct mt_place_request *rq);
 

@@ -166,7 +166,9 @@ static int line(struct walk *w, uint64_t at)
 		}
 		if (!step(w, &in))
 			return 0;
-		called = in.i.meta.category == ZYDIS_CATEGORY_CALL;
+		/* with what it is filled up with */
+		called = in.i.meta.category == ZYDIS_CATEGORY_CALL ||
+			 (called && in.i.mnemonic == ZYDIS_MNEMONIC_NOP);
 	}
 }
 

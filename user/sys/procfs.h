@@ -139,5 +139,15 @@ int mt_proc_cgroup_parse(const char *text, char *buf, size_t size, bool *v1);
 int mt_cgroup_path(const char *given, char *buf, size_t size);
 /* Bytes charged to that cgroup. -ENOENT: not visible from here, or the root of v2. */
 int mt_cgroup_current(pid_t pid, uint64_t *bytes);
+/*
+ * The lowest limit on it, its own or one of the cgroups above that are visible from
+ * here. -ENODATA: there is none; -ENOENT: not visible.
+ */
+int mt_cgroup_limit(pid_t pid, uint64_t *bytes);
+/*
+ * The same of v2 by the files themselves: the lowest memory.max of the directory and
+ * those above it, down to its first point bytes, the mount point. dir is cut.
+ */
+int mt_cgroup_lowest_max(char *dir, size_t point, uint64_t *bytes);
 
 #endif

@@ -39,13 +39,25 @@ static int parse_id(const char *name, unsigned long *id)
 	return errno || *end || *id >= UINT_MAX ? -EINVAL : 0;
 }
 
+static bool invoking_user(unsigned long *uid, unsigned long *gid)
+{
+	return !geteuid() && !parse_id("SUDO_UID", uid) && !parse_id("SUDO_GID", gid) && *uid;
+}
+
+bool mt_launch_changes_user(void)
+{
+	unsigned long uid, gid;
+
+	return invoking_user(&uid, &gid);
+}
+
 /* Under sudo the command is the invoking user's, with his own HOME. */
 static int become_invoking_user(void)
 {
 	unsigned long uid, gid;
 	struct passwd *pw;
 
-	if (geteuid() || parse_id("SUDO_UID", &uid) || parse_id("SUDO_GID", &gid) || !uid)
+	if (!invoking_user(&uid, &gid))
 		return 0;
 	pw = getpwuid((uid_t)uid);
 	if (pw ? initgroups(pw->pw_name, (gid_t)gid) : setgroups(0, NULL))
@@ -60,12 +72,29 @@ static int become_invoking_user(void)
 	return 0;
 }
 
+void mt_launch_signals(struct mt_launch_signals *ret)
+{
+	sigprocmask(SIG_BLOCK, NULL, &ret->mask);
+	sigaction(SIGPIPE, NULL, &ret->pipe);
+	sigaction(SIGXFSZ, NULL, &ret->xfsz);
+}
+
+static void restore_signals(const struct mt_launch_signals *found)
+{
+	sigaction(SIGPIPE, &found->pipe, NULL);
+	sigaction(SIGXFSZ, &found->xfsz, NULL);
+	sigprocmask(SIG_SETMASK, &found->mask, NULL);
+}
+
 /* The child up to its exec; the error goes back through the pipe. */
-__attribute__((noreturn)) static void child(char *const argv[], int err_fd, void (*on_child)(int))
+__attribute__((noreturn)) static void
+child(char *const argv[], const struct mt_launch_signals *found, int err_fd, void (*on_child)(int))
 {
 	int r = become_invoking_user();
 
 	signal(SIGCHLD, on_child);
+	if (found)
+		restore_signals(found);
 
 	if (!r && ptrace(PTRACE_TRACEME, 0, NULL, NULL))
 		r = -errno;
@@ -242,7 +271,8 @@ static int bring_up(pid_t pid, char *const argv[], int err_fd, int *exit_status)
 	return r;
 }
 
-int mt_launch_start(char *const argv[], pid_t *pid, int *status)
+int mt_launch_start(char *const argv[], const struct mt_launch_signals *found, pid_t *pid,
+		    int *status)
 {
 	void (*on_child)(int);
 	int fds[2], r;
@@ -255,7 +285,7 @@ int mt_launch_start(char *const argv[], pid_t *pid, int *status)
 		return mt_err_r(-errno, "cannot make a pipe: %s", strerror(errno));
 	held = fork();
 	if (!held)
-		child(argv, fds[1], on_child);
+		child(argv, found, fds[1], on_child);
 	r = -errno;
 	close(fds[1]);
 	if (held < 0) {

@@ -279,30 +279,6 @@ static void overlong_words(void **state)
 	done(&p);
 }
 
-static void quote_cuts(void **state)
-{
-	char q[12];
-
-	(void)state;
-	assert_string_equal(mt_quote(q, sizeof(q), "abcdefghijk"), "abcdefghijk");
-	assert_string_equal(mt_quote(q, sizeof(q), "abcdefghijkl"), "abcdefgh...");
-	/* never inside a character */
-	assert_string_equal(mt_quote(q, sizeof(q), "abcdefg\xc3\xa4hijkl"), "abcdefg...");
-	assert_string_equal(mt_quote(q, sizeof(q), ""), "");
-}
-
-static void nearest(void **state)
-{
-	static const char *const names[] = {"doctor", "diff", "top", NULL};
-
-	(void)state;
-	assert_string_equal(mt_nearest("docter", names), "doctor");
-	assert_string_equal(mt_nearest("dfif", names), "diff");
-	assert_string_equal(mt_nearest("doc", names), "doctor");
-	assert_null(mt_nearest("sleep", names));
-	assert_null(mt_nearest("", names));
-}
-
 static void operands(void **state)
 {
 	struct capture c;
@@ -365,8 +341,7 @@ int main(void)
 		cmocka_unit_test(spellings),      cmocka_unit_test(pid_lists),
 		cmocka_unit_test(selections),     cmocka_unit_test(operands_between_options),
 		cmocka_unit_test(dashdash),       cmocka_unit_test(one_line_errors),
-		cmocka_unit_test(overlong_words), cmocka_unit_test(quote_cuts),
-		cmocka_unit_test(nearest),        cmocka_unit_test(operands),
+		cmocka_unit_test(overlong_words), cmocka_unit_test(operands),
 		cmocka_unit_test(color),          cmocka_unit_test(help_fits),
 	};
 
