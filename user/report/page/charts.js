@@ -45,8 +45,11 @@ function drawMarks(ctx, area, graph) {
   ctx.save();
   ctx.strokeStyle = color("mark");
   ctx.setLineDash([3, 3]);
+  let last = -Infinity;
   for (const m of state.marks) {
     const x = Math.round(graph.toDomXCoord(m.time / 1000)) + 0.5;
+    if (x - last < 5) continue; /* many would hide what they mark */
+    last = x;
     ctx.beginPath();
     ctx.moveTo(x, area.y);
     ctx.lineTo(x, area.y + area.h);

@@ -14,9 +14,10 @@ function shade(f) {
   return COLORS[i].map((c, k) => Math.round(c + (COLORS[i + 1][k] - c) * (at - i)));
 }
 
-/* Small classes are to be seen beside large ones. */
+/* Small classes are to be seen beside large ones, and anything beside nothing. */
 function strength(v, most) {
-  return v > 0 && most > 0 ? Math.max(0.06, Math.sqrt(v / most)) : 0;
+  const least = isDark() ? 0.14 : 0.05;
+  return v > 0 && most > 0 ? least + (1 - least) * Math.sqrt(v / most) : 0;
 }
 
 /* The most of each column of pixels: what a snapshot says holds until the next one. */
@@ -68,7 +69,7 @@ function drawHeat() {
   buffer.getContext("2d").putImageData(image, 0, 0);
   ctx.scale(scale, scale);
   ctx.imageSmoothingEnabled = false;
-  ctx.fillStyle = color("shade");
+  ctx.fillStyle = color(isDark() ? "page" : "shade");
   ctx.fillRect(area.x, 2, area.w, rows.length * heat.high);
   ctx.drawImage(buffer, area.x, 2, area.w, rows.length * heat.high);
   drawHeatAxis(ctx, rows, area, from, to);
@@ -109,7 +110,7 @@ function drawScale() {
   const ctx = canvas.getContext("2d");
   for (let x = 0; x < canvas.width; x++) {
     const f = strength(x / (canvas.width - 1), 1);
-    ctx.fillStyle = f ? `rgb(${shade(f).join(",")})` : color("shade");
+    ctx.fillStyle = f ? `rgb(${shade(f).join(",")})` : color(isDark() ? "page" : "shade");
     ctx.fillRect(x, 0, 1, canvas.height);
   }
 }
