@@ -317,8 +317,8 @@ def refused():
     fails(": no snapshot with seq 77 in it", f"{path}:77", path)
     fails("as of two traces", f"{save('twice', good + good)}:1", path)
     fails("it has one snapshot of each process", save("one", good[:1]))
-    fails("standard input can be read only once", "-", "-")
-    fails("is one snapshot, two are compared", f"{path}:1")
+    fails("standard input can be read only once", "-", "-", status=2)
+    fails("is one snapshot, two are compared", f"{path}:1", status=2)
     fails("too many operands", path, path, path, status=2)
     fails("cannot write", "-o", "/nowhere/x", path)
     # A line that was cut off does not keep one from those that are whole.

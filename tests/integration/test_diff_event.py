@@ -485,6 +485,12 @@ def output_file():
     rc, out, err = memtrace("diff", "-p", t.pid, "-o", "/nosuch/file", "--for", "1ms")
     equal((rc, out), (1, ""), "status, output")
     one_line(err, "/nosuch/file")
+    path = tmp("kept")
+    with open(path, "w") as f:
+        f.write("old")
+    rc, _, _ = memtrace("diff", "-p", t.pid, "-o", path, "--when", "Aloc > 1")
+    with open(path) as f:
+        equal((rc, f.read()), (2, "old"), "status, a file that there was nothing to write to")
 
 
 @case
@@ -499,6 +505,35 @@ def command_under_sudo():
     diff("-p", t.pid, "--repeat", "3", "--", "sh", "-c", f"id -u >> {who}", env=env)
     with open(who) as f:
         equal(f.read().split(), ["65534"] * 3, "who ran the command")
+
+
+@case
+def gives_up_what_starts_commands():
+    """To become another user is kept until the last command is there."""
+    t = Told()
+    env = {**os.environ, "SUDO_UID": "65534", "SUDO_GID": "65534"}
+    held = []
+    for times in (1, 2):
+        seen = tmp(f"seen{times}")
+        with open(seen, "w"):
+            pass
+        os.chmod(seen, 0o666)
+        diff("-p", t.pid, "--repeat", str(times), "--", "sh", "-c",
+             f"grep CapEff /proc/$PPID/status >> {seen}", env=env)
+        with open(seen) as f:
+            held.append([int(line.split()[1], 16) >> 6 & 3 for line in f])
+    equal(held, [[0], [3, 0]], "CAP_SETGID and CAP_SETUID during each run")
+
+
+@case
+def snapshot_signal_at_once():
+    """While it attaches there is nothing to show: SIGUSR1 waits."""
+    t = Told()
+    m = Tracer("diff", "-v", "-f", "json", "-p", t.pid, "--when", "HeapObjects >= 1e9")
+    wait_for(lambda: "probes" in m.stderr(), "its probes")
+    m.p.send_signal(signal.SIGUSR1)
+    only([m.object()])
+    equal(len(m.stop()), 1, "differences at the end")
 
 
 @case

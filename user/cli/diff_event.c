@@ -42,7 +42,8 @@ struct waiter {
 	struct mt_diff_output out;
 	struct mt_diff_pairs pairs;
 	bool each;     /* every difference is shown by itself, at once */
-	bool stopping; /* a stop signal came, and the event comes of it */
+	int signo;     /* the stop signal that came */
+	bool stopping; /* one did, and the event comes of it */
 	enum end end;
 	char note[160]; /* why there is less than was asked for; empty: there is not */
 };
@@ -122,7 +123,8 @@ static int take_and_look(struct waiter *w)
 
 static void stop(struct waiter *w)
 {
-	if (w->ops->stop && w->ops->stop(w->trigger, w->events.signo, !w->events.from_user))
+	w->signo = w->events.signo;
+	if (w->ops->stop && w->ops->stop(w->trigger, w->signo, !w->events.from_user))
 		w->stopping = true;
 	else
 		w->end = END_STOPPED;
@@ -184,6 +186,22 @@ static int wait_for_it(struct waiter *w)
 	return r;
 }
 
+static size_t repetitions(const struct waiter *w)
+{
+	return w->each ? SIZE_MAX : w->cfg->repeat ? w->cfg->repeat : 1;
+}
+
+/*
+ * Gives up what is needed no more. To start another user's command takes more than
+ * the rest: that is kept until the last one is there. The first one always is.
+ */
+static void drop(const struct waiter *w)
+{
+	const bool starts = w->ops == &mt_trigger_command && w->pairs.done + 1 < repetitions(w);
+
+	mt_attach_drop(w->cfg->output, starts && mt_launch_changes_user());
+}
+
 /* One repetition. Not joined to the one before it begins with a snapshot of its own. */
 static int repeat_once(struct waiter *w, bool first)
 {
@@ -191,18 +209,15 @@ static int repeat_once(struct waiter *w, bool first)
 	int r = begins ? mt_diff_pairs_begin(&w->pairs) : 0;
 
 	w->end = END_NOT;
-	if (!r && w->ops->start)
+	if (!r && w->ops->start) {
 		r = w->ops->start(w->trigger);
+		drop(w);
+	}
 	if (!r && first && w->ops->look)
 		r = look(w, &w->pairs.v[w->pairs.old]);
 	if (!r && first && w->end == END_NOT)
 		mt_info("waiting for the event");
 	return r ? r : wait_for_it(w);
-}
-
-static size_t repetitions(const struct waiter *w)
-{
-	return w->each ? SIZE_MAX : w->cfg->repeat ? w->cfg->repeat : 1;
 }
 
 static int status_of(const struct waiter *w)
@@ -247,7 +262,7 @@ static const char *why_short(const struct waiter *w, char *buf, size_t size)
 			 mt_format_duration(duration, sizeof(duration), w->cfg->duration_ns));
 		return buf;
 	case END_STOPPED:
-		snprintf(buf, size, "SIG%s came before the event", sigabbrev_np(w->events.signo));
+		snprintf(buf, size, "SIG%s came before the event", sigabbrev_np(w->signo));
 		return buf;
 	case END_NO_MORE:
 		snprintf(buf, size, "the event will not come any more");
@@ -256,7 +271,7 @@ static const char *why_short(const struct waiter *w, char *buf, size_t size)
 		if (status_of(w))
 			snprintf(buf, size, "the command's exit status was %d", status_of(w));
 		else
-			snprintf(buf, size, "SIG%s came", sigabbrev_np(w->events.signo));
+			snprintf(buf, size, "SIG%s came", sigabbrev_np(w->signo));
 		return buf;
 	case END_NOT:
 		break;
@@ -337,6 +352,16 @@ static int watch(struct waiter *w)
 	return r;
 }
 
+/* SIGUSR1 asks for what is not there yet: it waits until it is. */
+static void hold_snapshot_signal(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static int attach(struct waiter *w)
 {
 	const struct mt_session_opts opts = {
@@ -347,8 +372,10 @@ static int attach(struct waiter *w)
 		.oom = w->cfg->oom,
 	};
 	const uint64_t start_ns = mt_clock_ns(CLOCK_MONOTONIC);
-	int r = mt_session_new(&opts, &w->session);
+	int r;
 
+	hold_snapshot_signal();
+	r = mt_session_new(&opts, &w->session);
 	if (!r)
 		r = mt_attach_pids(w->session, &w->cfg->pids);
 	if (!r && w->ops->attach)
@@ -357,7 +384,7 @@ static int attach(struct waiter *w)
 	if (r)
 		return r;
 	mt_attach_say(w->session, start_ns);
-	mt_attach_drop(w->cfg->output, w->ops == &mt_trigger_command && mt_launch_changes_user());
+	drop(w);
 	return watch(w);
 }
 
@@ -423,6 +450,7 @@ int mt_diff_event(const struct mt_diff_config *cfg, char **command)
 {
 	struct waiter w = {.cfg = cfg};
 	struct mt_trigger_arg arg = {0};
+	bool opened;
 	int r, status;
 
 	w.ops = choose(cfg, command, &arg);
@@ -431,15 +459,14 @@ int mt_diff_event(const struct mt_diff_config *cfg, char **command)
 	w.pairs.joined = w.ops->joined;
 	r = check(&w);
 	if (!r)
-		r = mt_diff_output_open(&w.out, cfg);
-	if (!r)
 		r = w.ops->open(&arg, &w.trigger);
-	if (r) {
-		status = r > 0 ? r : r == -EINVAL ? MT_EXIT_USAGE : MT_EXIT_FAILED;
-	} else {
-		status = run(&w);
+	opened = !r;
+	/* behind it: what stands in a file is not lost to an event that cannot be */
+	if (!r)
+		r = mt_diff_output_open(&w.out, cfg);
+	status = r > 0 ? r : r == -EINVAL ? MT_EXIT_USAGE : r ? MT_EXIT_FAILED : run(&w);
+	if (opened)
 		w.ops->close(w.trigger);
-	}
 	mt_session_free(&w.session);
 	mt_diff_output_close(&w.out);
 	mt_diff_pairs_fini(&w.pairs);

@@ -21,9 +21,10 @@ struct operand {
 	uint64_t seq;
 };
 
-static void operand_fini(struct operand *o)
+static void operands_fini(struct operand (*o)[2])
 {
-	free(o->path);
+	free((*o)[0].path);
+	free((*o)[1].path);
 }
 
 /* A file of the whole name wins: names may hold a colon. 0 or -ENOMEM, logged. */
@@ -66,18 +67,12 @@ static int note_last(struct mt_diff *d, const struct operand *o, const char *whi
 			    seen->moments, o->path, o->path);
 }
 
-static int compare_two(char **names, struct files *f)
+static int compare_two(const struct operand o[2], struct files *f)
 {
-	__attribute__((cleanup(operand_fini))) struct operand old = {0}, new = {0};
-	const struct operand *const o[] = {&old, &new};
-	int r = parse_operand(names[0], &old);
+	int r = 0;
 
-	if (!r)
-		r = parse_operand(names[1], &new);
-	if (!r && !strcmp(old.path, "-") && !strcmp(new.path, "-"))
-		return mt_err_r(-EINVAL, "diff: standard input can be read only once");
 	for (size_t i = 0; i < 2 && !r; i++)
-		r = mt_saved_moment(o[i]->path, o[i]->has_seq ? &o[i]->seq : NULL, &f->m[i],
+		r = mt_saved_moment(o[i].path, o[i].has_seq ? &o[i].seq : NULL, &f->m[i],
 				    &f->seen[i]);
 	if (r)
 		return r;
@@ -86,31 +81,26 @@ static int compare_two(char **names, struct files *f)
 		r = mt_diff_note(f->d, "no process is in both: they are told apart by pid and "
 				       "start time");
 	if (!r)
-		r = note_last(f->d, &old, "OLD", &f->seen[0]);
+		r = note_last(f->d, &o[0], "OLD", &f->seen[0]);
 	if (!r)
-		r = note_last(f->d, &new, "NEW", &f->seen[1]);
+		r = note_last(f->d, &o[1], "NEW", &f->seen[1]);
 	return r ? mt_err_r(r, "out of memory") : 0;
 }
 
-static int compare_ends(const char *name, struct files *f)
+static int compare_ends(const struct operand *o, struct files *f)
 {
-	__attribute__((cleanup(operand_fini))) struct operand o = {0};
 	struct mt_saved_seen *seen = &f->seen[0];
 	char q[200];
-	int r = parse_operand(name, &o);
+	int r = mt_saved_ends(o->path, &f->m[0], &f->m[1], seen);
 
-	if (!r && o.has_seq)
-		return mt_err_r(-EINVAL, "diff: %s is one snapshot, two are compared: name another",
-				mt_quote(q, sizeof(q), name));
-	if (!r)
-		r = mt_saved_ends(o.path, &f->m[0], &f->m[1], seen);
 	if (r)
 		return r;
 	if (!seen->pairs)
 		return mt_err_r(-ENODATA,
 				"%s: it has one snapshot of each process, two are compared: name a "
 				"second FILE",
-				mt_quote(q, sizeof(q), name));
+				strcmp(o->path, "-") != 0 ? mt_quote(q, sizeof(q), o->path)
+							  : "standard input");
 	r = mt_diff_new(f->m, 1, NULL, &f->d);
 	if (!r && seen->between)
 		r = mt_diff_note(f->d, "%zu processes came and went in between, and are left out",
@@ -129,18 +119,35 @@ static int usage_error(const char *msg)
 	return MT_EXIT_USAGE;
 }
 
+/* The exit status, printed. */
+static int parse_operands(int n, char **names, struct operand o[2])
+{
+	for (int i = 0; i < n; i++)
+		if (parse_operand(names[i], &o[i]))
+			return MT_EXIT_FAILED;
+	if (n == 1 && o[0].has_seq)
+		return usage_error("FILE:SEQ is one snapshot, two are compared: name another");
+	if (n == 2 && !strcmp(o[0].path, "-") && !strcmp(o[1].path, "-"))
+		return usage_error("standard input can be read only once");
+	return MT_EXIT_OK;
+}
+
 int mt_diff_files(const struct mt_diff_config *cfg, int n, char **files)
 {
 	__attribute__((cleanup(mt_diff_output_close))) struct mt_diff_output out = {0};
 	__attribute__((cleanup(files_fini))) struct files f = {0};
+	__attribute__((cleanup(operands_fini))) struct operand o[2] = {0};
 	int r;
 
 	if (n > 2)
 		return usage_error("too many operands: give OLD and NEW, or one FILE");
+	r = parse_operands(n, files, o);
+	if (r)
+		return r;
 	r = mt_diff_output_open(&out, cfg);
 	if (r)
 		return r == -EINVAL ? MT_EXIT_USAGE : MT_EXIT_FAILED;
-	r = n == 2 ? compare_two(files, &f) : compare_ends(files[0], &f);
+	r = n == 2 ? compare_two(o, &f) : compare_ends(&o[0], &f);
 	if (!r)
 		r = mt_diff_output_put(&out, f.d);
 	if (r && r != -EPIPE)

@@ -20,7 +20,7 @@ void mt_moment_fini(struct mt_moment *m)
 
 int mt_moment_add(struct mt_moment *m, struct mt_snapshot **s)
 {
-	/* Room grows by half, at the sizes 0, 4, 8, 16, ... */
+	/* Room doubles, at the sizes 0, 4, 8, 16, ... */
 	if (!m->n || (m->n >= 4 && !(m->n & (m->n - 1)))) {
 		struct mt_snapshot **v =
 			reallocarray(m->v, m->n ? 2 * m->n : 4, sizeof(struct mt_snapshot *));

@@ -135,23 +135,61 @@ static void note_time(struct notes *n, const struct mt_snapshot *old, const stru
 	note(n, "OLD is %s newer than NEW: the change is backwards", late);
 }
 
-static void note_quality(struct notes *n, const char *which, const struct mt_snapshot *s)
+/* What is to be known of one snapshot. Each writes how, if it is so of s, and returns true. */
+#define HOW_SIZE (MT_WHY_SIZE + 80)
+
+static bool how_lost(const struct mt_snapshot *s, char *how)
 {
 	const uint64_t lost = mt_snapshot_lost(s);
 
-	if (lost)
-		note(n, "%s LOST %" PRIu64 ": its numbers are inexact", which, lost);
-	if (mt_audit_drifted(&s->audit))
-		note(n, "%s drifted from its audit by %" PRId64 " objects, %" PRId64 " bytes",
-		     which, s->audit.objects, s->audit.bytes);
-	if (s->gc.present && !s->gc.consistent)
-		note(n, "%s is approximate: %s", which,
-		     s->gc.why[0] ? s->gc.why : "no reason known");
-	if (!s->vm.known)
-		note(n, "%s could not read /proc: its Sys, rss and their parts are 0", which);
-	if (s->census.baseline == MT_BASELINE_UNKNOWN)
-		note(n, "%s does not know what the heap held before: %s", which,
-		     s->census.why[0] ? s->census.why : "no reason known");
+	snprintf(how, HOW_SIZE, "LOST %" PRIu64 ": the numbers are inexact", lost);
+	return lost;
+}
+
+static bool how_drifted(const struct mt_snapshot *s, char *how)
+{
+	snprintf(how, HOW_SIZE, "drifted from the audit by %" PRId64 " objects, %" PRId64 " bytes",
+		 s->audit.objects, s->audit.bytes);
+	return mt_audit_drifted(&s->audit);
+}
+
+static bool how_approximate(const struct mt_snapshot *s, char *how)
+{
+	snprintf(how, HOW_SIZE, "could only be read approximately: %s",
+		 s->gc.why[0] ? s->gc.why : "no reason known");
+	return s->gc.present && !s->gc.consistent;
+}
+
+static bool how_without_proc(const struct mt_snapshot *s, char *how)
+{
+	snprintf(how, HOW_SIZE, "could not read /proc: Sys, rss and their parts are 0");
+	return !s->vm.known;
+}
+
+static bool how_without_base(const struct mt_snapshot *s, char *how)
+{
+	snprintf(how, HOW_SIZE, "could not tell what the heap held before: %s",
+		 s->census.why[0] ? s->census.why : "no reason known");
+	return s->census.baseline == MT_BASELINE_UNKNOWN;
+}
+
+/* What is so of both is said once. */
+static void note_quality(struct notes *n, const struct mt_snapshot *old,
+			 const struct mt_snapshot *new)
+{
+	static bool (*const hows[])(const struct mt_snapshot *s, char *how) = {
+		how_lost, how_drifted, how_approximate, how_without_proc, how_without_base};
+	char of_old[HOW_SIZE], of_new[HOW_SIZE];
+
+	for (size_t i = 0; i < sizeof(hows) / sizeof(hows[0]); i++) {
+		const bool is_old = hows[i](old, of_old), is_new = hows[i](new, of_new);
+		const bool same = is_old && is_new && !strcmp(of_old, of_new);
+
+		if (is_old)
+			note(n, "%s %s", same ? "OLD and NEW" : "OLD", of_old);
+		if (is_new && !same)
+			note(n, "NEW %s", of_new);
+	}
 }
 
 int mt_diff_notes(struct mt_diff_process *d)
@@ -162,7 +200,6 @@ int mt_diff_notes(struct mt_diff_process *d)
 	note_who(&n, d->first, d->new);
 	note_how(&n, d->first, d->new);
 	note_base(&n, d->first, d->new);
-	note_quality(&n, "OLD", d->old);
-	note_quality(&n, "NEW", d->new);
+	note_quality(&n, d->old, d->new);
 	return n.r;
 }

@@ -186,6 +186,20 @@ static int by_weight(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+/* True if a level since an attach is not what Alloc and HeapObjects say: these stop at 0. */
+static bool tells_more(const struct mt_diff_series *p)
+{
+	for (size_t i = 0; i < 2 * p->n; i++) {
+		const struct mt_snapshot *s = p->v[i];
+
+		if (s->since == MT_SINCE_ATTACH &&
+		    ((int64_t)s->memstats.alloc != mt_snapshot_net_bytes(s) ||
+		     (int64_t)s->memstats.heap_objects != mt_snapshot_net_objects(s)))
+			return true;
+	}
+	return false;
+}
+
 int mt_diff_rows(const struct mt_diff_series *p, struct mt_diff_process *d)
 {
 	const struct mt_snapshot *old = d->old, *new = d->new;
@@ -207,8 +221,7 @@ int mt_diff_rows(const struct mt_diff_series *p, struct mt_diff_process *d)
 		if (mt_fields[i].of_heap && (old->native.present || new->native.present))
 			add(&n, p, d);
 	}
-	/* What Alloc shows of it stops at 0. */
-	if (old->since == MT_SINCE_ATTACH || new->since == MT_SINCE_ATTACH)
+	if (tells_more(p))
 		add_all(net, COUNT_OF(net), p, d);
 	add_all(vm, COUNT_OF(vm), p, d);
 	if (mt_diff_same_trace(old, new))

@@ -16,7 +16,7 @@ const char *mt_diff_format_change(char *buf, size_t size, const struct mt_diff_r
 /* One of its values: "1.2 MiB", "true", "03:04:05Z". */
 const char *mt_diff_format_value(char *buf, size_t size, const struct mt_diff_row *row, uint64_t v,
 				 enum mt_unit unit, int columns);
-/* "+12.3 %"; "new" if it was 0, empty where a share says nothing. */
+/* "+12.3 %"; "from 0" if it was, empty where a share says nothing. */
 const char *mt_diff_format_percent(char *buf, size_t size, const struct mt_diff_row *row);
 
 /* "comm[pid]", escaped. */

@@ -89,8 +89,8 @@ static void write_header(struct mt_writer *w, const struct mt_diff_process *p,
 	mt_writef(w, p->repetitions > 1 ? ", %zu repetitions\n" : "\n", p->repetitions);
 	write_what(w, p->new);
 	mt_render_since(w, p->new->since);
-	write_mark(w, "label", p->old->label, p->new->label);
-	write_mark(w, "event", p->old->event, p->new->event);
+	write_mark(w, "label", p->first->label, p->new->label);
+	write_mark(w, "event", p->first->event, p->new->event);
 	for (size_t i = 0; i < p->n_notes; i++)
 		write_wrapped(w, "NOTE: ", p->notes[i]);
 	if (!mt_snapshot_lost(p->old) && !mt_snapshot_lost(p->new))

@@ -22,7 +22,6 @@ static const struct {
 	 NULL, ": it is a program"},
 	{"{", "\"memtrace-diff/", ": it is the output of memtrace diff"},
 	{"{", "\"memtrace-census/", ": it is a census: use memtrace -p PID -c 1 -f json"},
-	{"{", "\"BySize\":", ": it is MemStats alone: save with -f json"},
 	{"# HELP memtrace_", NULL, ": it is OpenMetrics: save with -f json"},
 	{"# TYPE memtrace_", NULL, ": it is OpenMetrics: save with -f json"},
 	{"", "TotalAlloc = ", ": it is the line format: save with -f json"},
@@ -38,6 +37,11 @@ static bool is_spread(const char *text, size_t len)
 	return len == 1 && (*text == '{' || *text == '[');
 }
 
+static bool has(const char *text, size_t len, const char *what)
+{
+	return memmem(text, len, what, strlen(what));
+}
+
 const char *mt_saved_guess(const char *text, size_t len)
 {
 	if (is_spread(text, len))
@@ -46,8 +50,11 @@ const char *mt_saved_guess(const char *text, size_t len)
 		size_t n = strlen(kinds[i].begins);
 
 		if (len >= n && !memcmp(text, kinds[i].begins, n) &&
-		    (!kinds[i].holds || memmem(text, len, kinds[i].holds, strlen(kinds[i].holds))))
+		    (!kinds[i].holds || has(text, len, kinds[i].holds)))
 			return kinds[i].is;
 	}
+	/* of which a snapshot has some, too */
+	if (*text == '{' && has(text, len, "\"BySize\":") && !has(text, len, "\"schema\":"))
+		return ": it is MemStats alone: save with -f json";
 	return "";
 }

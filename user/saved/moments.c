@@ -234,7 +234,7 @@ struct choice {
 	struct mt_saved_seen *seen;
 };
 
-/* The open moment is over: it is kept, if it is the one. */
+/* The open moment is over: it is kept, if it is the one. 0 or -errno, logged. */
 static int close_moment(struct choice *c)
 {
 	int r = 0;
@@ -252,7 +252,7 @@ static int close_moment(struct choice *c)
 	while (c->open.n)
 		drop(&c->open, c->open.n - 1);
 	c->highest = 0;
-	return r;
+	return r ? mt_err_r(r, "out of memory") : 0;
 }
 
 static int keep_chosen(void *ctx, struct mt_snapshot **s, size_t line)
@@ -309,11 +309,8 @@ int mt_saved_moment(const char *path, const uint64_t *seq, struct mt_moment *ret
 
 	*seen = (struct mt_saved_seen){0};
 	r = mt_saved_each(path, seq != NULL, keep_chosen, &c);
-	if (!r) {
+	if (!r)
 		r = close_moment(&c);
-		if (r)
-			mt_err_r(r, "out of memory");
-	}
 	if (!r && (c.lines[0] || seq))
 		r = tell(&c, path);
 	seen->moments = c.order.moment;

@@ -262,9 +262,10 @@ static int build(struct mt_saved_in *in, const json_t *root, struct mt_snapshot 
 static bool is_cut(const json_error_t *e, const char *text, size_t len, bool open)
 {
 	const enum json_error_code code = json_error_code(e);
+	const bool begun = len && text[0] == '{'; /* in what is no JSON a quote means nothing */
 
-	return open || code == json_error_premature_end_of_input ||
-	       (code == json_error_invalid_syntax && len && text[0] == '{' && e->position >= 0 &&
+	return (open && begun) || code == json_error_premature_end_of_input ||
+	       (code == json_error_invalid_syntax && begun && e->position >= 0 &&
 		(size_t)e->position >= len);
 }
 

@@ -195,7 +195,7 @@ struct class_level {
 	int64_t objects, bytes;
 };
 
-static const struct mt_class_counts *counts_of(const struct mt_moment *m, unsigned int class)
+static const struct mt_class_counts *counts_of(const struct mt_store_moment *m, unsigned int class)
 {
 	return class < MT_CLASSES ? &m->flows.cls[class] : &m->unsized;
 }

@@ -11,7 +11,7 @@
 
 static size_t moment_size(void)
 {
-	return sizeof(struct mt_moment) + 2 * mt_fields_count * sizeof(uint64_t);
+	return sizeof(struct mt_store_moment) + 2 * mt_fields_count * sizeof(uint64_t);
 }
 
 static uint64_t field_value(const struct mt_field *f, const struct memtrace_memstats *m)
@@ -26,7 +26,7 @@ static uint64_t field_value(const struct mt_field *f, const struct memtrace_mems
 	return mt_field_u64(f, m);
 }
 
-static void fill_moment(struct mt_moment *m, const struct mt_snapshot *s)
+static void fill_moment(struct mt_store_moment *m, const struct mt_snapshot *s)
 {
 	m->time_ns = s->time_ns;
 	m->uptime_ns = s->uptime_ns;
@@ -176,7 +176,7 @@ static int64_t rate(uint64_t now, uint64_t then, uint64_t ns)
 static bool is_new_image(const struct mt_process *p, const struct mt_snapshot *s)
 {
 	const struct memtrace_memstats *m = &s->memstats;
-	const struct mt_moment *old = p->now;
+	const struct mt_store_moment *old = p->now;
 
 	if (strcmp(p->runtime, s->runtime) != 0)
 		return true;
@@ -188,7 +188,7 @@ static bool is_new_image(const struct mt_process *p, const struct mt_snapshot *s
 /* What a snapshot says beside the one before; nothing of an old image is compared with it. */
 static void compare(struct mt_process *p, const struct mt_snapshot *s)
 {
-	const struct mt_moment *old = p->now;
+	const struct mt_store_moment *old = p->now;
 	const struct memtrace_memstats *m = &s->memstats;
 	uint64_t ns;
 

@@ -11,7 +11,7 @@
 #include "tui/history.h"
 
 /* The numbers of one snapshot. */
-struct mt_moment {
+struct mt_store_moment {
 	uint64_t time_ns;   /* since the epoch */
 	uint64_t uptime_ns; /* since the trace began */
 	uint64_t alloc, total_alloc, mallocs, objects, sys, lost;
@@ -47,9 +47,10 @@ struct mt_process {
 		bool present;
 		enum mt_since since;
 		char allocator[64];
-	} native;                     /* a Go program's C memory */
-	bool final;                   /* has ended */
-	struct mt_moment *now, *base; /* owned; base NULL: none, or it started after the base */
+	} native;   /* a Go program's C memory */
+	bool final; /* has ended */
+	struct mt_store_moment *now,
+		*base; /* owned; base NULL: none, or it started after the base */
 	struct mt_history history;
 	int64_t alloc_rate, mallocs_rate; /* bytes and blocks a second since the snapshot before */
 	bool rated;                       /* there was one */

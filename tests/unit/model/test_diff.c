@@ -144,7 +144,7 @@ static void rows(void **state)
 
 static void since_attach(void **state)
 {
-	_cleanup_compared_ struct compared c = {0};
+	_cleanup_compared_ struct compared c = {0}, same = {0};
 	struct mt_snapshot *old = snapshot(1, 0), *new = snapshot(1, 10);
 	const struct mt_diff_row *r;
 
@@ -159,6 +159,16 @@ static void since_attach(void **state)
 	assert_int_equal(r->change, -50 * 112);
 	assert_null(row(&c.d->v[0], "Alloc")); /* which stops at 0 */
 	assert_int_equal(c.d->v[0].heap.classes[0].bytes.change, -50 * 112);
+
+	old = snapshot(1, 0);
+	new = snapshot(1, 10);
+	old->since = new->since = MT_SINCE_ATTACH;
+	hold(new, 64, 3);
+	mt_snapshot_derive(new);
+	pair(&same, old, new);
+	assert_int_equal(need(&same.d->v[0], "Alloc")->change, 3 * 64);
+	assert_null(row(&same.d->v[0], "net.Bytes")); /* which would say it again */
+	assert_null(row(&same.d->v[0], "net.Objects"));
 }
 
 static void classes(void **state)
@@ -259,6 +269,25 @@ static void notes_who(void **state)
 	assert_true(noted(&h, "the counts began anew"));
 }
 
+/* What is so of both stands there once; what differs, twice. */
+static void notes_of_both(void **state)
+{
+	_cleanup_compared_ struct compared c = {0};
+	struct mt_snapshot *old = snapshot(1, 0), *new = snapshot(1, 10);
+
+	(void)state;
+	old->flows.unreturned = 3;
+	new->flows.unreturned = 4;
+	old->census.baseline = new->census.baseline = MT_BASELINE_UNKNOWN;
+	strcpy(old->census.why, "its heap is another's");
+	strcpy(new->census.why, "its heap is another's");
+	pair(&c, old, new);
+	assert_int_equal(c.d->v[0].n_notes, 3);
+	assert_true(noted(&c, "OLD LOST 3"));
+	assert_true(noted(&c, "NEW LOST 4"));
+	assert_true(noted(&c, "OLD and NEW could not tell what the heap held before: its heap"));
+}
+
 static void notes_how(void **state)
 {
 	_cleanup_compared_ struct compared c = {0}, e = {0}, h = {0}, t = {0};
@@ -275,8 +304,8 @@ static void notes_how(void **state)
 	assert_true(noted(&c, "OLD is 10.0 s newer than NEW"));
 	assert_true(noted(&c, "OLD LOST 3"));
 	assert_false(noted(&c, "NEW LOST"));
-	assert_true(noted(&c, "NEW is approximate: it was collecting"));
-	assert_true(noted(&c, "NEW drifted from its audit by -1 objects"));
+	assert_true(noted(&c, "NEW could only be read approximately: it was collecting"));
+	assert_true(noted(&c, "NEW drifted from the audit by -1 objects"));
 	assert_true(noted(&c, "NEW could not read /proc"));
 	assert_true(mt_diff_lost(c.d));
 
@@ -472,7 +501,7 @@ int main(void)
 		cmocka_unit_test(classes),
 		cmocka_unit_test(processes),
 		cmocka_unit_test(notes_who),
-		cmocka_unit_test(notes_how),
+		cmocka_unit_test(notes_how), cmocka_unit_test(notes_of_both),
 		cmocka_unit_test(leaks),
 		cmocka_unit_test(no_leaks),
 		cmocka_unit_test(of_a_collector),
