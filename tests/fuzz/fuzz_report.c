@@ -8,47 +8,18 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "input.h"
 #include "report/internal.h"
-
-struct input {
-	const uint8_t *p;
-	size_t left;
-};
-
-static uint8_t byte(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->p++;
-}
-
-static uint64_t number(struct input *in)
-{
-	uint64_t v = 0;
-
-	for (int i = byte(in) % 9; i > 0; i--)
-		v = v << 8 | byte(in);
-	return v;
-}
-
-static void name(struct input *in, char *to, size_t size)
-{
-	size_t n = byte(in) % 16;
-
-	for (size_t i = 0; i < n && i + 1 < size; i++)
-		to[i] = (char)byte(in);
-}
 
 static void fill_names(struct mt_snapshot *s, struct input *in)
 {
-	name(in, s->comm, sizeof(s->comm));
-	name(in, s->exe, sizeof(s->exe));
-	name(in, s->host, sizeof(s->host));
-	name(in, s->label, sizeof(s->label));
-	name(in, s->event, sizeof(s->event));
-	name(in, s->runtime, sizeof(s->runtime));
-	name(in, s->container, sizeof(s->container));
+	name(in, s->comm, sizeof(s->comm), 16);
+	name(in, s->exe, sizeof(s->exe), 16);
+	name(in, s->host, sizeof(s->host), 16);
+	name(in, s->label, sizeof(s->label), 16);
+	name(in, s->event, sizeof(s->event), 16);
+	name(in, s->runtime, sizeof(s->runtime), 16);
+	name(in, s->container, sizeof(s->container), 16);
 }
 
 static void fill_go(struct mt_snapshot *s, struct input *in)

@@ -10,38 +10,8 @@
 #include <wchar.h>
 
 #include "base/utf8.h"
+#include "input.h"
 #include "tui/tui.h"
-
-struct input {
-	const uint8_t *p;
-	size_t left;
-};
-
-static uint8_t byte(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->p++;
-}
-
-static uint64_t number(struct input *in)
-{
-	uint64_t v = 0;
-
-	for (int i = byte(in) % 9; i > 0; i--)
-		v = v << 8 | byte(in);
-	return v;
-}
-
-static void name(struct input *in, char *to, size_t size)
-{
-	size_t n = byte(in) % size;
-
-	for (size_t i = 0; i < n; i++)
-		to[i] = (char)byte(in);
-	to[n] = '\0';
-}
 
 static void put_go(struct mt_snapshot *s, struct input *in)
 {
@@ -59,9 +29,9 @@ static void put_go(struct mt_snapshot *s, struct input *in)
 
 	m.pause_ns[(m.num_gc + 255) % 256] = number(in);
 	mt_snapshot_set_go(s, &m, cls, &unsized, byte(in) & 1);
-	name(in, s->runtime, sizeof(s->runtime));
+	name(in, s->runtime, sizeof(s->runtime), SIZE_MAX);
 	s->gc.consistent = byte(in) & 1;
-	name(in, s->gc.why, sizeof(s->gc.why));
+	name(in, s->gc.why, sizeof(s->gc.why), SIZE_MAX);
 }
 
 static void put(struct mt_tui *t, struct input *in)
@@ -75,9 +45,9 @@ static void put(struct mt_tui *t, struct input *in)
 	s->start_time = byte(in) % 4;
 	s->uptime_ns = number(in);
 	s->time_ns = number(in);
-	name(in, s->comm, sizeof(s->comm));
-	name(in, s->container, sizeof(s->container));
-	name(in, s->allocator, sizeof(s->allocator));
+	name(in, s->comm, sizeof(s->comm), SIZE_MAX);
+	name(in, s->container, sizeof(s->container), SIZE_MAX);
+	name(in, s->allocator, sizeof(s->allocator), SIZE_MAX);
 	s->since = byte(in) % 3;
 	s->final = byte(in) & 1;
 	s->vm.known = byte(in) & 1;

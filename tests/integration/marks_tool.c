@@ -12,33 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
-#include "render/render.h"
 #include "session/marks.h"
-#include "session/session.h"
 #include "sys/usdt.h"
-
-static void log_to_stderr(enum mt_log_level level, const char *msg)
-{
-	if (level <= MT_LOG_WARN)
-		fprintf(stderr, "marks_tool: %s\n", msg);
-}
-
-static int show(struct mt_session *s)
-{
-	const struct mt_render_opts o = {.unit = MT_UNIT_AUTO};
-	_cleanup_writer_ struct mt_writer w = {0};
-	struct mt_snapshot *snap = NULL;
-	const struct mt_snapshot *v[1];
-	int r = mt_session_snapshot(s, 0, MT_VM_PARTS, &snap);
-
-	if (r)
-		return r;
-	v[0] = snap;
-	mt_render_json.snapshots(&w, v, 1, &o);
-	free(snap);
-	return mt_writer_flush(&w, STDOUT_FILENO);
-}
+#include "tool.h"
 
 /* Waits for what the kernel tells. */
 static int wait_for_news(struct mt_session *s)

@@ -10,34 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
-#include "render/render.h"
-#include "session/session.h"
-
-static void log_to_stderr(enum mt_log_level level, const char *msg)
-{
-	if (level <= MT_LOG_WARN)
-		fprintf(stderr, "session_tool: %s\n", msg);
-}
-
-static int show(struct mt_session *s)
-{
-	const struct mt_render_opts o = {.unit = MT_UNIT_AUTO};
-	_cleanup_writer_ struct mt_writer w = {0};
-	struct mt_snapshot *snap = NULL;
-	const struct mt_snapshot *v[1];
-	int r;
-
-	r = mt_session_service(s);
-	if (!r)
-		r = mt_session_snapshot(s, 0, MT_VM_PARTS, &snap);
-	if (r)
-		return r;
-	v[0] = snap;
-	mt_render_json.snapshots(&w, v, 1, &o);
-	free(snap);
-	return mt_writer_flush(&w, STDOUT_FILENO);
-}
+#include "tool.h"
 
 int main(int argc, char **argv)
 {
@@ -58,8 +31,11 @@ int main(int argc, char **argv)
 		r = mt_session_add(s, atoi(argv[1]), MT_SINCE_ATTACH);
 	if (!r)
 		r = show(s);
-	while (!r && fgets(line, sizeof(line), stdin))
-		r = show(s);
+	while (!r && fgets(line, sizeof(line), stdin)) {
+		r = mt_session_service(s);
+		if (!r)
+			r = show(s);
+	}
 	mt_session_free(&s);
 	return r ? 1 : 0;
 }

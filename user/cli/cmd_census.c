@@ -50,12 +50,6 @@ static const struct mt_opt rows[] = {
 	{0},
 };
 
-static void log_to_stderr(enum mt_log_level level, const char *msg)
-{
-	if (level <= MT_LOG_WARN)
-		fprintf(stderr, "memtrace: %s\n", msg);
-}
-
 static int show_help(void)
 {
 	printf("Usage: memtrace %s %s\n%s\n\n", mt_cmd_census.name, mt_cmd_census.usage,
@@ -215,7 +209,7 @@ static int run(int argc, char **argv)
 	bool dashdash;
 	int first, ret;
 
-	mt_log_set_sink(log_to_stderr);
+	mt_messages_show(false, false);
 	if (mt_options_parse(rows, argc, argv, &cfg, &first, &dashdash)) {
 		ret = MT_EXIT_USAGE;
 	} else if (cfg.help) {

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "cli/cli.h"
 #include "cli/diff.h"
 
@@ -54,14 +53,6 @@ static const struct mt_opt options[] = {
 	{0},
 };
 
-static enum mt_log_level log_level = MT_LOG_WARN;
-
-static void log_to_stderr(enum mt_log_level level, const char *msg)
-{
-	if (level <= log_level)
-		fprintf(stderr, "memtrace: %s\n", msg);
-}
-
 static void print_help(void)
 {
 	printf("Usage: memtrace diff [OPTIONS] OLD NEW\n"
@@ -78,31 +69,27 @@ static void print_help(void)
 	mt_options_help(options);
 }
 
-static int usage_error(const char *msg)
-{
-	fprintf(stderr, "memtrace: diff: %s\n", msg);
-	return MT_EXIT_USAGE;
-}
-
 static int check(const struct mt_diff_config *cfg, bool dashdash, int n)
 {
 	const int events =
 		!!cfg->func + !!cfg->usdt + !!cfg->when + !!cfg->for_ns + cfg->oom + dashdash;
 
 	if (events > 1)
-		return usage_error("give one event: --func, --usdt, --for, --when, --oom or "
-				   "-- COMMAND");
+		return mt_usage_error("diff",
+				      "give one event: --func, --usdt, --for, --when, --oom or "
+				      "-- COMMAND");
 	if (!cfg->pids.n && (events || !n))
-		return usage_error("give two files of snapshots, or -p PID and an event; see "
-				   "memtrace diff --help");
+		return mt_usage_error("diff",
+				      "give two files of snapshots, or -p PID and an event; see "
+				      "memtrace diff --help");
 	if (cfg->pids.n && n && !dashdash)
-		return usage_error("give either files or -p PID; a command follows --");
+		return mt_usage_error("diff", "give either files or -p PID; a command follows --");
 	if (dashdash && !n)
-		return usage_error("-- needs a COMMAND");
+		return mt_usage_error("diff", "-- needs a COMMAND");
 	if (!cfg->pids.n && cfg->repeat)
-		return usage_error("--repeat is for -p PID");
+		return mt_usage_error("diff", "--repeat is for -p PID");
 	if (cfg->func && cfg->repeat)
-		return usage_error("--func counts every call: leave --repeat out");
+		return mt_usage_error("diff", "--func counts every call: leave --repeat out");
 	return MT_EXIT_OK;
 }
 
@@ -112,12 +99,12 @@ static int run(int argc, char **argv)
 	bool dashdash;
 	int first, status;
 
-	mt_log_set_sink(log_to_stderr);
+	mt_messages_show(false, false);
 	if (mt_options_parse(options, argc, argv, &cfg, &first, &dashdash)) {
 		free(cfg.pids.v);
 		return MT_EXIT_USAGE;
 	}
-	log_level = cfg.quiet ? MT_LOG_ERR : cfg.verbose ? MT_LOG_INFO : MT_LOG_WARN;
+	mt_messages_show(cfg.quiet, cfg.verbose);
 	if (cfg.help) {
 		print_help();
 		status = MT_EXIT_OK;

@@ -351,12 +351,6 @@ static bool check_target(struct mt_writer *w, pid_t pid)
 	return ok;
 }
 
-static void log_to_stderr(enum mt_log_level level, const char *msg)
-{
-	if (level <= MT_LOG_WARN)
-		fprintf(stderr, "memtrace: %s\n", msg);
-}
-
 static int show_help(void)
 {
 	printf("Usage: memtrace %s %s\n%s\n\n", mt_cmd_doctor.name, mt_cmd_doctor.usage,
@@ -388,7 +382,7 @@ static int run(int argc, char **argv)
 	bool dashdash;
 	int first, ret;
 
-	mt_log_set_sink(log_to_stderr);
+	mt_messages_show(false, false);
 	if (mt_options_parse(rows, argc, argv, &cfg, &first, &dashdash))
 		ret = MT_EXIT_USAGE;
 	else if (cfg.help)

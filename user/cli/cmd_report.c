@@ -29,14 +29,6 @@ static const struct mt_opt options[] = {
 	{0},
 };
 
-static enum mt_log_level log_level = MT_LOG_WARN;
-
-static void log_to_stderr(enum mt_log_level level, const char *msg)
-{
-	if (level <= log_level)
-		fprintf(stderr, "memtrace: %s\n", msg);
-}
-
 static void print_help(void)
 {
 	printf("Usage: memtrace report [OPTIONS] FILE... -o report.html\n"
@@ -48,12 +40,6 @@ static void print_help(void)
 	       "\n"
 	       "Options:\n");
 	mt_options_help(options);
-}
-
-static int usage_error(const char *msg)
-{
-	fprintf(stderr, "memtrace: report: %s\n", msg);
-	return MT_EXIT_USAGE;
 }
 
 static int take(void *ctx, struct mt_snapshot **s, size_t line)
@@ -130,21 +116,23 @@ static int run(int argc, char **argv)
 	bool dashdash;
 	int first, r;
 
-	mt_log_set_sink(log_to_stderr);
+	mt_messages_show(false, false);
 	if (mt_options_parse(options, argc, argv, &cfg, &first, &dashdash))
 		return MT_EXIT_USAGE;
-	log_level = cfg.quiet ? MT_LOG_ERR : MT_LOG_WARN;
+	mt_messages_show(cfg.quiet, false);
 	if (cfg.help) {
 		print_help();
 		return MT_EXIT_OK;
 	}
 	if (first >= argc)
-		return usage_error("give files of snapshots, as memtrace -f json -o FILE writes "
-				   "them; see memtrace report --help");
+		return mt_usage_error("report",
+				      "give files of snapshots, as memtrace -f json -o FILE writes "
+				      "them; see memtrace report --help");
 	if (!cfg.output && isatty(STDOUT_FILENO))
-		return usage_error("give -o report.html: a page is nothing for a terminal");
+		return mt_usage_error("report",
+				      "give -o report.html: a page is nothing for a terminal");
 	if (cfg.output && !*cfg.output)
-		return usage_error("-o: empty file name: use -o FILE");
+		return mt_usage_error("report", "-o: empty file name: use -o FILE");
 	r = mt_report_new(&report);
 	if (r)
 		mt_err_r(r, "report: %s", strerror(-r));

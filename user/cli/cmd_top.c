@@ -338,12 +338,6 @@ static int top(struct top *t)
 	return r;
 }
 
-static int usage_error(const char *msg)
-{
-	fprintf(stderr, "memtrace: top: %s\n", msg);
-	return MT_EXIT_USAGE;
-}
-
 /* What the processes are: without -p and without a choice, all of them. */
 static int choose(struct config *cfg)
 {
@@ -351,9 +345,9 @@ static int choose(struct config *cfg)
 	int r = 0;
 
 	if (cfg->pids.n && (cfg->all || selects))
-		return usage_error("give either -p PID, or -a, -n, -g and -C, not both");
+		return mt_usage_error("top", "give either -p PID, or -a, -n, -g and -C, not both");
 	if (cfg->follow && !cfg->pids.n)
-		return usage_error("--follow is for -p: -a has all children");
+		return mt_usage_error("top", "--follow is for -p: -a has all children");
 	if (cfg->pids.n)
 		return MT_EXIT_OK;
 	cfg->all = cfg->all || !selects;

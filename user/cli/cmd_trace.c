@@ -106,20 +106,6 @@ struct trace {
 	struct mt_taker taker;
 };
 
-static enum mt_log_level log_level = MT_LOG_WARN;
-
-static void log_to_stderr(enum mt_log_level level, const char *msg)
-{
-	if (level <= log_level)
-		fprintf(stderr, "memtrace: %s\n", msg);
-}
-
-static int usage_error(const char *msg)
-{
-	fprintf(stderr, "memtrace: %s\n", msg);
-	return MT_EXIT_USAGE;
-}
-
 static void print_help(void)
 {
 	printf("Usage: memtrace [OPTIONS] -p PID[,PID...] [INTERVAL [COUNT]]\n"
@@ -409,20 +395,24 @@ static int check_targets(const struct config *cfg, bool dashdash)
 	const bool selects = !mt_select_is_empty(&cfg->select);
 
 	if (dashdash && (cfg->pids.n || cfg->all || selects))
-		return usage_error("give either -- COMMAND or processes that run, not both");
+		return mt_usage_error(NULL,
+				      "give either -- COMMAND or processes that run, not both");
 	if (cfg->pids.n && cfg->all)
-		return usage_error("give either -p PID or -a, not both");
+		return mt_usage_error(NULL, "give either -p PID or -a, not both");
 	if (cfg->pids.n && selects)
-		return usage_error("give either -p PID, or -n, -g and -C to choose by, not both");
+		return mt_usage_error(
+			NULL, "give either -p PID, or -n, -g and -C to choose by, not both");
 	if (cfg->follow && cfg->no_follow)
-		return usage_error("give either --follow or --no-follow, not both");
+		return mt_usage_error(NULL, "give either --follow or --no-follow, not both");
 	if (cfg->all && (cfg->follow || cfg->no_follow))
-		return usage_error("-a has all children: leave --follow and --no-follow out");
+		return mt_usage_error(NULL,
+				      "-a has all children: leave --follow and --no-follow out");
 	if (cfg->no_follow && !dashdash)
-		return usage_error(
-			"--no-follow is for a COMMAND: -p follows none unless -F is given");
+		return mt_usage_error(
+			NULL, "--no-follow is for a COMMAND: -p follows none unless -F is given");
 	if (!dashdash && !cfg->pids.n && !cfg->all && !selects)
-		return usage_error("no target: give -p PID, -a or -- COMMAND; see memtrace --help");
+		return mt_usage_error(
+			NULL, "no target: give -p PID, -a or -- COMMAND; see memtrace --help");
 	return MT_EXIT_OK;
 }
 
@@ -431,20 +421,22 @@ static int check(struct config *cfg, bool dashdash, int n, char **operands)
 	int status;
 
 	if (dashdash && !n)
-		return usage_error("-- needs a COMMAND to launch");
+		return mt_usage_error(NULL, "-- needs a COMMAND to launch");
 	if (!dashdash && parse_operands(cfg, n, operands))
 		return MT_EXIT_USAGE;
 	status = check_targets(cfg, dashdash);
 	if (status)
 		return status;
 	if (cfg->label && strlen(cfg->label) >= MT_LABEL_SIZE)
-		return usage_error("--label: at most 127 bytes");
+		return mt_usage_error(NULL, "--label: at most 127 bytes");
 	if (cfg->freeze && cfg->no_freeze)
-		return usage_error("give either --freeze or --no-freeze, not both");
+		return mt_usage_error(NULL, "give either --freeze or --no-freeze, not both");
 	if (cfg->audit && cfg->no_census)
-		return usage_error("--audit compares with the census that --no-census leaves out");
+		return mt_usage_error(
+			NULL, "--audit compares with the census that --no-census leaves out");
 	if (cfg->audit && cfg->all)
-		return usage_error("--audit is for -p: it would hold every process of the machine");
+		return mt_usage_error(
+			NULL, "--audit is for -p: it would hold every process of the machine");
 	return status;
 }
 
@@ -478,7 +470,7 @@ static int run(int argc, char **argv)
 	bool dashdash;
 	int first, status;
 
-	mt_log_set_sink(log_to_stderr);
+	mt_messages_show(false, false);
 	list_formats();
 	if (mt_options_parse(options, argc, argv, &t.cfg, &first, &dashdash))
 		return MT_EXIT_USAGE;
@@ -489,7 +481,7 @@ static int run(int argc, char **argv)
 			printf("memtrace %s\n", MT_VERSION);
 		return MT_EXIT_OK;
 	}
-	log_level = t.cfg.quiet ? MT_LOG_ERR : t.cfg.verbose ? MT_LOG_INFO : MT_LOG_WARN;
+	mt_messages_show(t.cfg.quiet, t.cfg.verbose);
 	status = check(&t.cfg, dashdash, argc - first, argv + first);
 	if (status == MT_EXIT_OK)
 		status = select_pids(&t.cfg);

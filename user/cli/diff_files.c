@@ -113,12 +113,6 @@ static int compare_ends(const struct operand *o, struct files *f)
 	return r ? mt_err_r(r, "out of memory") : 0;
 }
 
-static int usage_error(const char *msg)
-{
-	fprintf(stderr, "memtrace: diff: %s\n", msg);
-	return MT_EXIT_USAGE;
-}
-
 /* The exit status, printed. */
 static int parse_operands(int n, char **names, struct operand o[2])
 {
@@ -126,9 +120,10 @@ static int parse_operands(int n, char **names, struct operand o[2])
 		if (parse_operand(names[i], &o[i]))
 			return MT_EXIT_FAILED;
 	if (n == 1 && o[0].has_seq)
-		return usage_error("FILE:SEQ is one snapshot, two are compared: name another");
+		return mt_usage_error("diff",
+				      "FILE:SEQ is one snapshot, two are compared: name another");
 	if (n == 2 && !strcmp(o[0].path, "-") && !strcmp(o[1].path, "-"))
-		return usage_error("standard input can be read only once");
+		return mt_usage_error("diff", "standard input can be read only once");
 	return MT_EXIT_OK;
 }
 
@@ -140,7 +135,7 @@ int mt_diff_files(const struct mt_diff_config *cfg, int n, char **files)
 	int r;
 
 	if (n > 2)
-		return usage_error("too many operands: give OLD and NEW, or one FILE");
+		return mt_usage_error("diff", "too many operands: give OLD and NEW, or one FILE");
 	r = parse_operands(n, files, o);
 	if (r)
 		return r;
