@@ -117,24 +117,39 @@ static bool begins(struct order *o, const struct mt_snapshot *s, bool again)
 	return new;
 }
 
+#define FORGET_MIN 64
+
 struct ends {
 	struct processes all;
 	struct order order;
+	size_t due; /* with so many processes those are looked for that can be forgotten */
 	struct mt_saved_seen *seen;
 };
 
-/* What ended without having been there at first is in neither end: forget it. */
+/*
+ * What ended without having been there at first is in neither end: forget it. Next
+ * when they are twice as many, so that many cost no more than they are.
+ */
 static void forget(struct ends *e)
 {
-	for (size_t i = e->all.n; i-- > 0;) {
-		const struct process *p = &e->all.v[i];
+	size_t kept = 0;
+
+	for (size_t i = 0; i < e->all.n; i++) {
+		struct process *p = &e->all.v[i];
 		const struct mt_snapshot *s = p->last ? p->last : p->first;
 
 		if (p->began > 1 && s->final && p->moment < e->order.moment) {
-			drop(&e->all, i);
+			free(p->first);
+			free(p->last);
 			e->seen->between++;
+		} else {
+			e->all.v[kept++] = *p;
 		}
 	}
+	e->all.n = kept;
+	e->due = kept < FORGET_MIN / 2 ? FORGET_MIN : 2 * kept;
+	if (e->due > PROCESSES_MAX)
+		e->due = PROCESSES_MAX;
 }
 
 /*
@@ -170,7 +185,8 @@ static int keep_ends(void *ctx, struct mt_snapshot **s, size_t line)
 	e->seen->snapshots++;
 	i = place_of(&e->all, key);
 	p = i < e->all.n && !compare(e->all.v[i].key, key) ? &e->all.v[i] : NULL;
-	if (begins(&e->order, *s, p && p->moment == e->order.moment) && !p) {
+	begins(&e->order, *s, p && p->moment == e->order.moment);
+	if (!p && e->all.n >= e->due) {
 		forget(e);
 		i = place_of(&e->all, key);
 	}

@@ -115,6 +115,26 @@ static void ends(void **state)
 	assert_int_equal(seen.totals, 1);
 }
 
+/* So many that some are forgotten while others still come; each is counted once. */
+static void many_in_between(void **state)
+{
+	__attribute__((cleanup(mt_moment_fini))) struct mt_moment a = {0}, b = {0};
+	_cleanup_file_ char *path = NULL;
+	struct mt_saved_seen seen;
+	struct line v[301] = {{1, 0, 0, false, 0}};
+
+	(void)state;
+	for (int i = 1; i < 300; i++)
+		v[i] = (struct line){1000 - i, (uint64_t)i * 1000, 0, true, 0};
+	v[300] = (struct line){1, 300000, 1, true, 0};
+	path = FILE_OF(v);
+	assert_int_equal(mt_saved_ends(path, &a, &b, &seen), 0);
+	holds(&a, "1:0");
+	holds(&b, "1:1");
+	assert_int_equal(seen.between, 299);
+	assert_int_equal(seen.pairs, 1);
+}
+
 /* Counted from the attach at first, then by a census; of the second only at its end. */
 static void heap_read_later(void **state)
 {
@@ -158,7 +178,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(last),         cmocka_unit_test(by_seq),
 		cmocka_unit_test(ends),         cmocka_unit_test(heap_read_later),
-		cmocka_unit_test(one_snapshot),
+		cmocka_unit_test(one_snapshot), cmocka_unit_test(many_in_between),
 	};
 
 	mt_log_set_sink(keep_log);
