@@ -553,6 +553,13 @@ def command_finds_the_signals():
     equal(lines[0], own[0], "blocked")
 
 
+@case
+def command_of_an_odd_name():
+    rc, out, err = memtrace("diff", "-p", os.getpid(), "--", "\033[31m")
+    equal((rc, out), (127, ""), "exit status, output")
+    one_line(err, "cannot run \\x1B[31m: No such file")
+
+
 @cases(
     condition=(["--when", "Aloc > 1"], "column 1: there is no field 'Aloc': did you mean Alloc?"),
     column=(["--when", "Alloc > 1XB"], "column 10: 'XB' is no unit of Alloc"),

@@ -22,6 +22,7 @@
 #include "alloc/order.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/words.h"
 #include "sys/elf.h"
 #include "sys/procfs.h"
 
@@ -247,8 +248,10 @@ static int run_loader(pid_t pid)
 
 static int exec_failed(char *const argv[], int err, int *status)
 {
+	char q[256];
+
 	*status = err == -ENOENT ? 127 : 126;
-	return mt_err_r(err, "cannot run %s: %s", argv[0], strerror(-err));
+	return mt_err_r(err, "cannot run %s: %s", mt_quote(q, sizeof(q), argv[0]), strerror(-err));
 }
 
 /* From the child's first stop through exec to the held state. */
@@ -295,9 +298,12 @@ int mt_launch_start(char *const argv[], const struct mt_launch_signals *found, p
 	r = bring_up(held, argv, fds[0], status);
 	close(fds[0]);
 	if (r) {
+		char q[256];
+
 		mt_launch_abort(held);
 		if (*status == 1)
-			mt_err_r(r, "%s ended before it could be traced", argv[0]);
+			mt_err_r(r, "%s ended before it could be traced",
+				 mt_quote(q, sizeof(q), argv[0]));
 		return r;
 	}
 	*pid = held;

@@ -496,17 +496,12 @@ static void large_moment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rows),
-		cmocka_unit_test(since_attach),
-		cmocka_unit_test(classes),
-		cmocka_unit_test(processes),
-		cmocka_unit_test(notes_who),
-		cmocka_unit_test(notes_how), cmocka_unit_test(notes_of_both),
-		cmocka_unit_test(leaks),
-		cmocka_unit_test(no_leaks),
-		cmocka_unit_test(of_a_collector),
-		cmocka_unit_test(beside_garbage),
-		cmocka_unit_test(not_always_there),
+		cmocka_unit_test(rows),           cmocka_unit_test(since_attach),
+		cmocka_unit_test(classes),        cmocka_unit_test(processes),
+		cmocka_unit_test(notes_who),      cmocka_unit_test(notes_how),
+		cmocka_unit_test(notes_of_both),  cmocka_unit_test(leaks),
+		cmocka_unit_test(no_leaks),       cmocka_unit_test(of_a_collector),
+		cmocka_unit_test(beside_garbage), cmocka_unit_test(not_always_there),
 		cmocka_unit_test(large_moment),
 	};
 
