@@ -14,6 +14,8 @@
 struct timer {
 	int fd;
 	uint64_t ns;
+	uint64_t first_ns, last_ns; /* when it first began, and last expired; CLOCK_MONOTONIC */
+	uint64_t n;                 /* how often it did */
 	char what[MT_DURATION_SIZE];
 };
 
@@ -53,23 +55,44 @@ static int for_fd(const void *t)
 	return ((const struct timer *)t)->fd;
 }
 
+/* From when it last expired: what taking a snapshot takes is part of the time. */
 static int for_start(void *t)
 {
-	const struct timer *f = t;
-	const struct itimerspec it = {
-		.it_value = {(time_t)(f->ns / MT_SECOND_NS), (long)(f->ns % MT_SECOND_NS)}};
+	struct timer *f = t;
+	struct itimerspec it = {0};
+	uint64_t at;
 
-	if (timerfd_settime(f->fd, 0, &it, NULL))
+	if (!f->n)
+		f->first_ns = f->last_ns = mt_clock_ns(CLOCK_MONOTONIC);
+	if (__builtin_add_overflow(f->last_ns, f->ns, &at))
+		at = INT64_MAX;
+	it.it_value.tv_sec = (time_t)(at / MT_SECOND_NS);
+	it.it_value.tv_nsec = (long)(at % MT_SECOND_NS);
+	if (timerfd_settime(f->fd, TFD_TIMER_ABSTIME, &it, NULL))
 		return mt_err_r(-errno, "cannot set a timer: %s", strerror(errno));
 	return 0;
 }
 
+/* Where a snapshot takes longer than that, growth is told by what it was, not was to be. */
+static void say_real(struct timer *f)
+{
+	const uint64_t real = (f->last_ns - f->first_ns) / f->n;
+
+	mt_format_duration(f->what, sizeof(f->what), real > f->ns + f->ns / 10 ? real : f->ns);
+}
+
 static int for_service(void *t, enum mt_trigger_says *says)
 {
-	const struct timer *f = t;
+	struct timer *f = t;
 	uint64_t n;
 
-	*says = read(f->fd, &n, sizeof(n)) == sizeof(n) ? MT_TRIGGER_NEW : MT_TRIGGER_WAIT;
+	*says = MT_TRIGGER_WAIT;
+	if (read(f->fd, &n, sizeof(n)) != sizeof(n))
+		return 0;
+	f->last_ns = mt_clock_ns(CLOCK_MONOTONIC);
+	f->n++;
+	say_real(f);
+	*says = MT_TRIGGER_NEW;
 	return 0;
 }
 
