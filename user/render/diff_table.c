@@ -262,7 +262,8 @@ static void write_total(struct mt_writer *w, const struct mt_diff *d, bool rebas
 {
 	char a[48], b[48], c[48];
 
-	mt_writef(w, "%-*s %14s %14s %14s%s\n", NAME_CELLS, "All, that came and went too",
+	mt_writef(w, "%-*s %14s %14s %14s%s\n", NAME_CELLS,
+		  d->n_came || d->n_went ? "All, that came and went too" : "All",
 		  mt_diff_format_change(a, sizeof(a), &d->alloc, d->alloc.change, unit, 14),
 		  mt_render_bytes(b, sizeof(b), d->alloc.new, unit, 14),
 		  mt_diff_format_change(c, sizeof(c), &d->rss, d->rss.change, unit, 14),
