@@ -142,7 +142,7 @@ int mt_diff_files(const struct mt_diff_config *cfg, int n, char **files)
 	r = mt_diff_output_open(&out, cfg);
 	if (r)
 		return r == -EINVAL ? MT_EXIT_USAGE : MT_EXIT_FAILED;
-	r = n == 2 ? compare_two(o, &f) : compare_ends(&o[0], &f);
+	r = n == 1 ? compare_ends(&o[0], &f) : compare_two(o, &f);
 	if (!r)
 		r = mt_diff_output_put(&out, f.d);
 	if (r && r != -EPIPE)
