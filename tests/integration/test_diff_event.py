@@ -564,6 +564,9 @@ def command_of_an_odd_name():
     condition=(["--when", "Aloc > 1"], "column 1: there is no field 'Aloc': did you mean Alloc?"),
     column=(["--when", "Alloc > 1XB"], "column 10: 'XB' is no unit of Alloc"),
     two=(["--for", "1s", "--when", "rss > 1"], "give one event"),
+    no_looks=(["--for", "1s", "-i", "2s"], "--interval is for --when"),
+    no_pairs=(["--func", "malloc", "--repeat", "2"], "leave --repeat out"),
+    no_census=(["--func", "main", "--no-census"], "takes no census"),
     often=(["--for", "1s", "--repeat", "1001"], "--repeat: at most 1000"),
     none=([], "not a terminal"))
 def usage(how):
@@ -571,6 +574,14 @@ def usage(how):
     rc, out, err = memtrace("diff", "-p", os.getpid(), *args)
     equal((rc, out), (2, ""), "exit status, output")
     one_line(err, word)
+
+
+@cases(repeat=["--repeat", "2"], duration=["-d", "1s"], census=["--no-census"],
+       stop=["--max-stop", "1s"], freeze=["--no-freeze"])
+def not_of_files(args):
+    rc, out, err = memtrace("diff", *args, "old.ndjson", "new.ndjson")
+    equal((rc, out), (2, ""), "exit status, output")
+    one_line(err, "is for -p PID")
 
 
 @case

@@ -28,7 +28,7 @@ static const struct mt_opt options[] = {
 	{0, "repeat", MT_OPT_U64, "N", AT(repeat), NULL,
 	 "the event N times over: median, minimum and maximum, and whether memory leaks"},
 	{'i', "interval", MT_OPT_DURATION, "DURATION", AT(interval_ns), NULL,
-	 "how often --when looks; default 1s"},
+	 "how often --when and --oom look; default 1s"},
 	{'d', "duration", MT_OPT_DURATION, "DURATION", AT(duration_ns), NULL,
 	 "give up waiting for the event after that long; with --func stop counting"},
 	{'f', "format", MT_OPT_CHOICE, "FORMAT", AT(format), format_choices,
@@ -69,6 +69,31 @@ static void print_help(void)
 	mt_options_help(options);
 }
 
+/* An option that would do nothing is a misunderstanding. */
+static int check_useful(const struct mt_diff_config *cfg)
+{
+	const bool live = cfg->pids.n, looks = cfg->when || cfg->oom;
+	const struct {
+		bool given, useful;
+		const char *msg;
+	} rules[] = {
+		{cfg->repeat, live, "--repeat is for -p PID"},
+		{cfg->repeat, !cfg->func, "--func counts every call: leave --repeat out"},
+		{cfg->interval_ns, looks, "--interval is for --when and --oom"},
+		{cfg->duration_ns, live, "--duration is for -p PID"},
+		{cfg->max_stop_ns, live, "--max-stop is for -p PID"},
+		{cfg->no_census, live && !cfg->func,
+		 "--no-census is for -p PID, and --func takes no census"},
+		{cfg->no_freeze, live && !cfg->func,
+		 "--no-freeze is for -p PID, and --func is not for Go programs"},
+	};
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (rules[i].given && !rules[i].useful)
+			return mt_usage_error("diff", rules[i].msg);
+	return MT_EXIT_OK;
+}
+
 static int check(const struct mt_diff_config *cfg, bool dashdash, int n)
 {
 	const int events =
@@ -86,16 +111,12 @@ static int check(const struct mt_diff_config *cfg, bool dashdash, int n)
 		return mt_usage_error("diff", "give either files or -p PID; a command follows --");
 	if (dashdash && !n)
 		return mt_usage_error("diff", "-- needs a COMMAND");
-	if (!cfg->pids.n && cfg->repeat)
-		return mt_usage_error("diff", "--repeat is for -p PID");
-	if (cfg->func && cfg->repeat)
-		return mt_usage_error("diff", "--func counts every call: leave --repeat out");
-	return MT_EXIT_OK;
+	return check_useful(cfg);
 }
 
 static int run(int argc, char **argv)
 {
-	struct mt_diff_config cfg = {.interval_ns = MT_SECOND_NS, .unit = MT_UNIT_AUTO};
+	struct mt_diff_config cfg = {.unit = MT_UNIT_AUTO};
 	bool dashdash;
 	int first, status;
 

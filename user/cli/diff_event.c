@@ -342,7 +342,8 @@ static int watch(struct waiter *w)
 {
 	const int fd = w->ops->fd ? w->ops->fd(w->trigger) : -1;
 	int r = mt_events_open(&w->events, mt_session_fd(w->session),
-			       w->ops->look ? w->cfg->interval_ns : 0, w->cfg->duration_ns);
+			       w->ops->look ? w->cfg->interval_ns ?: MT_SECOND_NS : 0,
+			       w->cfg->duration_ns);
 
 	if (!r && fd >= 0)
 		r = mt_events_watch_trigger(&w->events, fd);
