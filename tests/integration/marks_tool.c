@@ -31,6 +31,23 @@ static int wait_for_news(struct mt_session *s)
 	return r;
 }
 
+/* What is printed is seen, and answered, when the next mark already counts. */
+static int follow_mark(struct mt_session *s, const struct mt_mark *mark)
+{
+	_cleanup_writer_ struct mt_writer w = {0};
+	int r = 0;
+
+	if (mark->what == MT_MARK_LEFT || mark->what == MT_MARK_EXEC)
+		mt_writef(&w, "{\"what\": %u}\n", mark->what);
+	else
+		r = take(s, &w);
+	if (mark->what != MT_MARK_BEGIN)
+		mt_session_marks_arm(s);
+	fprintf(stderr, "%s%s\n", mark->counted ? "counted " : "",
+		mt_session_mark_done(s) ? "held" : "late");
+	return r ? r : mt_writer_flush(&w, STDOUT_FILENO);
+}
+
 static int follow_marks(struct mt_session *s, int n, bool late)
 {
 	struct mt_mark mark;
@@ -42,16 +59,8 @@ static int follow_marks(struct mt_session *s, int n, bool late)
 			continue;
 		if (late && mark.what == MT_MARK_BEGIN)
 			getchar();
-		if (mark.what == MT_MARK_LEFT || mark.what == MT_MARK_EXEC)
-			printf("{\"what\": %u}\n", mark.what);
-		else
-			r = show(s);
-		fflush(stdout);
-		if (mark.what != MT_MARK_BEGIN)
-			mt_session_marks_arm(s);
+		r = follow_mark(s, &mark);
 		n -= mark.what == MT_MARK_END || mark.what == MT_MARK_EXEC;
-		fprintf(stderr, "%s%s\n", mark.counted ? "counted " : "",
-			mt_session_mark_done(s) ? "held" : "late");
 	}
 	return r;
 }

@@ -17,11 +17,10 @@ static inline void log_to_stderr(enum mt_log_level level, const char *msg)
 		fprintf(stderr, "tool: %s\n", msg);
 }
 
-/* Prints a snapshot of the first target as JSON. 0 or -errno. */
-static inline int show(struct mt_session *s)
+/* Writes a snapshot of the first target as JSON. 0 or -errno. */
+static inline int take(struct mt_session *s, struct mt_writer *w)
 {
 	const struct mt_render_opts o = {.unit = MT_UNIT_AUTO};
-	_cleanup_writer_ struct mt_writer w = {0};
 	struct mt_snapshot *snap = NULL;
 	const struct mt_snapshot *v[1];
 	int r = mt_session_snapshot(s, 0, MT_VM_PARTS, &snap);
@@ -29,9 +28,18 @@ static inline int show(struct mt_session *s)
 	if (r)
 		return r;
 	v[0] = snap;
-	mt_render_json.snapshots(&w, v, 1, &o);
+	mt_render_json.snapshots(w, v, 1, &o);
 	free(snap);
-	return mt_writer_flush(&w, STDOUT_FILENO);
+	return 0;
+}
+
+/* Takes and prints one. 0 or -errno. */
+static inline int show(struct mt_session *s)
+{
+	_cleanup_writer_ struct mt_writer w = {0};
+	int r = take(s, &w);
+
+	return r ? r : mt_writer_flush(&w, STDOUT_FILENO);
 }
 
 #endif
