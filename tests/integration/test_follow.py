@@ -270,6 +270,13 @@ def daemon_left_alone():
 def member_killed():
     t = Launched("a[aag]a(n)")
     pid = t.ready()
+    root = load(t.out)[0]["pid"]
+
+    def has_two_children():
+        with open(f"/proc/{root}/task/{root}/children", encoding="ascii") as f:
+            return len(f.read().split()) == 2
+
+    wait_for(has_two_children, "the root's second child")
     os.kill(pid, signal.SIGKILL)
     t.p.send_signal(signal.SIGTERM)  # n waits for a parent that waits for it
     t.check(3, 128 + signal.SIGTERM)
