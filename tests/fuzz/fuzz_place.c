@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sys/place.h"
+#include "sys/stack.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -18,6 +19,19 @@ static unsigned int on_flow(void *ctx, struct mt_flow *flow)
 	if (flow->addr - rq->text_addr >= rq->text_len && flow->how != MT_FLOW_LOST)
 		abort();
 	return flow->slot ? MT_FOLLOW_NEXT : MT_FOLLOW_NEXT | MT_FOLLOW_TARGET;
+}
+
+static void check_depths(const struct mt_place_request *rq)
+{
+	const uint64_t lines[] = {rq->entry, rq->entry + 1, rq->text_addr + rq->text_len - 1};
+	int32_t *depths = NULL;
+	bool sound;
+
+	if (mt_stack_depths(rq, lines, sizeof(lines) / sizeof(lines[0]), &depths, &sound))
+		return;
+	if (depths[0])
+		abort();
+	free(depths);
 }
 
 static void check(const struct mt_place_request *rq)
@@ -47,6 +61,7 @@ static void check(const struct mt_place_request *rq)
 	mt_place_jump(rq, &to, &slot);
 	mt_place_forwards_to(rq, rq->entry + 5);
 	mt_place_is_insn(rq, rq->text_addr + rq->text_len - 1);
+	check_depths(rq);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -16,6 +16,9 @@
 #define LINES_MAX   8192u  /* straight lines of one function */
 #define UNWIND_MAX  4096u  /* instructions of an unwinder's function and of what it calls */
 
+#define INSN_BEGINS 1u /* an instruction, decoded from the function's first byte on */
+#define INSN_LOADED 2u /* and a table was just read */
+
 struct search {
 	const struct mt_elf *elf;
 	const struct mt_exits_of *of;
@@ -26,19 +29,36 @@ struct search {
 	uint64_t size;   /* bytes of the function */
 	uint64_t *lines; /* where its straight lines begin; owned */
 	size_t n_lines;
-	uint8_t *loaded; /* by distance from the entry: a table was just read; owned */
-	bool sound;      /* depth is what it should be at each return */
-	int32_t *depth;  /* the same: of the stack, or MT_STACK_UNKNOWN; owned */
-	bool bad;        /* code that cannot be decoded */
+	uint8_t *insns; /* INSN_*, by distance from the entry; owned */
+	bool skewed;    /* from first to last byte it is not all code: lines are guesses */
+	bool by_lines;  /* they are walked, too */
+	bool sound;     /* depth is what it should be at each return */
+	int32_t *depth; /* the same: of the stack, or MT_STACK_UNKNOWN; owned */
+	bool bad;       /* code that cannot be decoded */
 	bool full;
 	bool rets; /* of an unwinder: its returns may leave others */
 };
+
+static bool in_function(const struct search *s, uint64_t addr)
+{
+	return addr >= s->rq.entry && addr - s->rq.entry < s->size;
+}
+
+static bool begins_at(const struct search *s, uint64_t addr)
+{
+	return s->insns[addr - s->rq.entry] & INSN_BEGINS;
+}
 
 static void add(struct search *s, uint64_t addr, uint32_t kind, const char *why)
 {
 	struct mt_exits *out = s->out;
 	struct mt_exit *e = &out->v[out->n];
 
+	/* a breakpoint within an instruction would change what the target does */
+	if (s->by_lines && in_function(s, addr) && !begins_at(s, addr)) {
+		s->bad = true;
+		return;
+	}
 	for (size_t i = 0; i < out->n; i++)
 		if (out->v[i].place.addr == addr) {
 			out->v[i].kind |= kind;
@@ -148,11 +168,11 @@ enum jump { JUMP_STAYS, JUMP_LEAVES, JUMP_EITHER };
 static enum jump classify(const struct search *s, const struct mt_insn *in)
 {
 	const uint64_t at = in->addr - s->rq.entry;
-	const bool inside = s->depth && in->addr >= s->rq.entry && at < s->size;
+	const bool inside = s->depth && in_function(s, in->addr);
 	const bool indexed = in->ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
 			     in->ops[0].mem.index != ZYDIS_REGISTER_NONE;
 	const bool table = (in->i.attributes & ZYDIS_ATTRIB_HAS_NOTRACK) ||
-			   (inside && !indexed && s->loaded[at]);
+			   (inside && !indexed && (s->insns[at] & INSN_LOADED));
 
 	if (table || !inside)
 		return table ? JUMP_STAYS : JUMP_LEAVES;
@@ -170,7 +190,7 @@ static void on_lost(struct search *s, const struct mt_flow *flow)
 	mt_insn_init(&d);
 	if (!mt_insn_decode(&d, &s->rq, flow->addr, &in)) {
 		/* elsewhere only what follows a call that does not return leads to it */
-		s->bad = s->bad || flow->addr - s->rq.entry < s->size;
+		s->bad = s->bad || in_function(s, flow->addr);
 		return;
 	}
 	jump = classify(s, &in);
@@ -209,6 +229,34 @@ bool mt_insn_ends_line(const struct mt_insn *in)
 	}
 }
 
+/* Past a lock prefix, too: the C library once jumped over those. */
+static bool leads_to_insn(const struct search *s, uint64_t target)
+{
+	if (!in_function(s, target) || begins_at(s, target))
+		return true;
+	return begins_at(s, target - 1) && s->rq.text[target - 1 - s->rq.text_addr] == 0xf0;
+}
+
+/*
+ * Data between the code are decoded as if they were code, and what stands behind them
+ * maybe from within an instruction. Then some branch does not lead to where one begins.
+ */
+static bool is_skewed(const struct search *s)
+{
+	ZydisDecoder d;
+	struct mt_insn in;
+	uint64_t target;
+
+	mt_insn_init(&d);
+	for (uint64_t at = 0; at < s->size; at += in.i.length) {
+		if (!mt_insn_decode(&d, &s->rq, s->rq.entry + at, &in))
+			return true;
+		if (mt_insn_target(&in, &target) && !leads_to_insn(s, target))
+			return true;
+	}
+	return false;
+}
+
 /*
  * The function from its first byte to its last: whatever a table may lead to begins
  * behind what goes elsewhere, and where a jump goes that a table's entry was loaded
@@ -225,8 +273,8 @@ static int sweep(struct search *s)
 	if (s->size > MT_STACK_MAX)
 		return -E2BIG;
 	s->lines = calloc(LINES_MAX, sizeof(*s->lines));
-	s->loaded = calloc(s->size + 1, sizeof(*s->loaded));
-	if (!s->lines || !s->loaded)
+	s->insns = calloc(s->size + 1, sizeof(*s->insns));
+	if (!s->lines || !s->insns)
 		return -ENOMEM;
 	mt_insn_init(&d);
 	for (uint64_t at = 0; at < s->size && s->n_lines < LINES_MAX; at += in.i.length, since++) {
@@ -236,8 +284,9 @@ static int sweep(struct search *s)
 			break;
 		begins = mt_insn_ends_line(&in);
 		since = in.i.mnemonic == ZYDIS_MNEMONIC_MOVSXD ? 0 : since;
-		s->loaded[at] = since <= TABLE_NEAR;
+		s->insns[at] = INSN_BEGINS | (since <= TABLE_NEAR ? INSN_LOADED : 0);
 	}
+	s->skewed = is_skewed(s);
 	return mt_stack_depths(&s->rq, s->lines, s->n_lines, &s->depth, &s->sound);
 }
 
@@ -252,7 +301,9 @@ static int walk(struct search *s, bool follow)
 		out->n = 1;
 		out->single = out->v[0].place.step == MT_STEP_SINGLE;
 		out->v[0].kind = MT_FUNC_ENTRY;
-		out->tails = s->full = s->bad = s->tables = false;
+		out->tails = s->full = s->tables = false;
+		s->by_lines = n != 0;
+		s->bad = s->by_lines && s->skewed;
 		r = mt_place_walk(&s->rq, s->lines, n, on_flow, s, &budget);
 		if (r || !s->tables || n || !s->n_lines)
 			break;
@@ -312,7 +363,7 @@ static int stand_at_entry(struct search *s)
 static void search_fini(struct search *s)
 {
 	free(s->lines);
-	free(s->loaded);
+	free(s->insns);
 	free(s->depth);
 }
 

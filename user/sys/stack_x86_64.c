@@ -11,7 +11,8 @@
 #include "base/cleanup.h"
 #include "sys/place_internal.h"
 
-#define ALLOCA 16 /* for what nobody can know, but that it is more */
+#define ALLOCA  16        /* for what nobody can know, but that it is more */
+#define DEEPEST (1 << 30) /* what the code says beyond that is no stack's */
 
 struct depths {
 	const struct mt_place_request *rq;
@@ -35,26 +36,26 @@ static bool is_rbp(const ZydisDecodedOperand *op)
 }
 
 /* rsp becomes what the operand says: an address near rbp, or near the aligned frame's r10. */
-static int32_t set_by_lea(const struct depths *d, const ZydisDecodedOperand *op, int32_t depth)
+static int64_t set_by_lea(const struct depths *d, const ZydisDecodedOperand *op, int64_t depth)
 {
 	const int64_t disp = op->mem.disp.value;
 
 	if (op->mem.index != ZYDIS_REGISTER_NONE || disp > INT16_MAX || disp < INT16_MIN * 64)
 		return depth;
 	if (op->mem.base == ZYDIS_REGISTER_RSP)
-		return depth - (int32_t)disp;
+		return depth - disp;
 	if (op->mem.base == ZYDIS_REGISTER_RBP && d->frame != MT_STACK_UNKNOWN)
-		return d->frame - (int32_t)disp;
+		return d->frame - disp;
 	return op->mem.base == ZYDIS_REGISTER_R10 ? 0 : depth;
 }
 
-static int32_t by_operand(const ZydisDecodedOperand *op)
+static int64_t by_operand(const ZydisDecodedOperand *op)
 {
-	return op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? (int32_t)op->imm.value.s : ALLOCA;
+	return op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? op->imm.value.s : ALLOCA;
 }
 
-/* The depth behind the instruction. */
-static int32_t behind(struct depths *d, const struct mt_insn *in, int32_t depth)
+/* What the instruction makes of a depth that is no more than DEEPEST, either way. */
+static int64_t change(struct depths *d, const struct mt_insn *in, int64_t depth)
 {
 	const ZydisDecodedOperand *a = &in->ops[0], *b = &in->ops[1];
 
@@ -75,11 +76,19 @@ static int32_t behind(struct depths *d, const struct mt_insn *in, int32_t depth)
 		return is_rsp(a) ? set_by_lea(d, b, depth) : depth;
 	case ZYDIS_MNEMONIC_MOV:
 		if (is_rbp(a) && is_rsp(b))
-			d->frame = depth;
+			d->frame = (int32_t)depth;
 		return is_rsp(a) && is_rbp(b) && d->frame != MT_STACK_UNKNOWN ? d->frame : depth;
 	default:
 		return depth;
 	}
+}
+
+/* The depth behind the instruction: never MT_STACK_UNKNOWN, whatever the code says. */
+static int32_t behind(struct depths *d, const struct mt_insn *in, int32_t depth)
+{
+	const int64_t v = change(d, in, depth);
+
+	return v > DEEPEST ? DEEPEST : v < -DEEPEST ? -DEEPEST : (int32_t)v;
 }
 
 static bool in_function(const struct depths *d, uint64_t addr)

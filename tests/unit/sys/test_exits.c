@@ -55,6 +55,16 @@ FUNC(e_again, "dec %edi\n" AT(e_again_a) "jne e_again\n" AT(e_again_x) "ret\n");
 FUNC(e_never, "call e_other\n 1: jmp 1b\n");
 FUNC(e_lock, "lock incl (%rdi)\n mov %edi,%eax\n" AT(e_lock_x) "ret\n");
 FUNC(e_lock_loop, "lock incl (%rdi)\n1: dec %edi\n jne 1b\n ret\n");
+/* data that make what stands behind them look like returns within instructions */
+FUNC(e_data, "lea 9f(%rip),%rdx\n movslq (%rdx,%rdi,4),%rax\n add %rdx,%rax\n jmp *%rax\n"
+	     " .byte 0x48, 0xb8\n1: .fill 7, 1, 0x90\n mov $0xc3c3c3c3,%eax\n dec %edi\n"
+	     " jne 1b\n ret\n .pushsection .rodata\n .p2align 2\n9: .long 1b-9b\n .popsection\n");
+/* a jump past a prefix is none of those */
+FUNC(e_prefix, "mov (%rsi,%rdi,8),%rax\n notrack jmp *%rax\n je 2f\n1: lock\n"
+	       "2: cmpxchg %ecx,(%rdi)\n jne 1b\n" AT(e_prefix_x) "ret\n");
+/* a stack as deep as no number is */
+FUNC(e_deep, "sub $-0x80000000,%rsp\n1: jne 1b\n jne 1b\n sub $0x7fffffff,%rsp\n"
+	     " sub $0x7fffffff,%rsp\n sub $0x7fffffff,%rsp\n" AT(e_deep_x) "ret\n");
 FUNC(e_bad, ".byte 0x06\n ret\n");
 
 void e_other(void);
@@ -193,6 +203,14 @@ static void test_refused(void **state)
 	assert_int_equal(mt_exits_find(elf, &nowhere, mt_kernel_version(), &e), -ENOENT);
 }
 
+static void test_data(void **state)
+{
+	(void)state;
+	assert_int_equal(find("e_data"), -EILSEQ);
+	check("e_prefix", 2);
+	check("e_deep", 2);
+}
+
 static void test_lock(void **state)
 {
 	(void)state;
@@ -234,7 +252,7 @@ int main(void)
 		cmocka_unit_test(test_tails),     cmocka_unit_test(test_stops),
 		cmocka_unit_test(test_tables),    cmocka_unit_test(test_again),
 		cmocka_unit_test(test_refused),   cmocka_unit_test(test_lock),
-		cmocka_unit_test(test_unwinders),
+		cmocka_unit_test(test_unwinders), cmocka_unit_test(test_data),
 	};
 
 	return cmocka_run_group_tests(tests, open_self, close_self);
