@@ -67,8 +67,11 @@ static int make_file(uint64_t base, const uint8_t *data, size_t size)
 {
 	const struct head h = make_head(base, size);
 	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+	uint8_t nops[DATA - CODE];
 
+	memset(nops, 0x90, sizeof(nops));
 	if (fd < 0 || ftruncate(fd, NOTES) || pwrite(fd, &h, sizeof(h), 0) != sizeof(h) ||
+	    pwrite(fd, nops, sizeof(nops), CODE) != sizeof(nops) ||
 	    pwrite(fd, data, size, NOTES) != (ssize_t)size)
 		abort();
 	return fd;

@@ -75,6 +75,25 @@ static bool read_name(const char *text, size_t n, char name[MT_USDT_NAME])
 }
 
 /*
+ * <sys/sdt.h> and all that do as it does leave a no-op at a mark. Anything else there
+ * means that the notes are not of this code, and a breakpoint might then stand within
+ * an instruction.
+ */
+static bool is_nop(const struct mt_elf *elf, uint64_t addr)
+{
+	const uint8_t *text;
+	uint64_t start;
+	size_t len;
+
+	if (mt_elf_text(elf, addr, &text, &len, &start))
+		return false;
+	len -= addr - start;
+	text += addr - start;
+	return text[0] == 0x90 || (len > 1 && text[0] == 0x66 && text[1] == 0x90) ||
+	       (len > 1 && text[0] == 0x0f && text[1] == 0x1f);
+}
+
+/*
  * Addresses are those of the link; what came after it (prelink) may have moved
  * the file: by as much as the section whose address the notes have as base.
  */
@@ -92,7 +111,7 @@ static bool read_mark(const struct mt_elf *elf, uint64_t base, const uint8_t *de
 		at.pc += base - at.base;
 		at.semaphore += at.semaphore ? base - at.base : 0;
 	}
-	if (mt_elf_offset(elf, at.pc, &out->offset))
+	if (!is_nop(elf, at.pc) || mt_elf_offset(elf, at.pc, &out->offset))
 		return false;
 	out->ref_ctr = at.semaphore ? writable_offset(elf, at.semaphore) : 0;
 	/* it would not be switched on, and so never be hit */

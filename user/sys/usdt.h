@@ -30,7 +30,7 @@ struct mt_usdts {
 
 /*
  * Adds the marks of a file, at most MT_USDT_MAX with those that are there. Those
- * whose places are not in its code are passed over. 0 or -ENOMEM: a file that has
+ * whose places are not in its code, or no no-op, are passed over. 0 or -ENOMEM: a file that has
  * none, or whose notes are damaged, adds what could be read.
  */
 int mt_usdt_read(const struct mt_elf *elf, size_t file, struct mt_usdts *v);

@@ -198,20 +198,26 @@ static size_t left_after(size_t at, const void *bytes, size_t n)
 
 static void test_lies(void **state)
 {
+	struct notes notes = copy_notes("pie", "lies");
+	uint64_t within;
 	const uint32_t huge = UINT32_MAX, one = 1, three = 3, addresses = 24;
 	const uint64_t far = 1ull << 50, high = UINT64_MAX - 5;
 
 	(void)state;
 	assert_int_equal(left_after(0, "\x08", 1), 3);
-	assert_int_equal(left_after(0, &huge, 4), 0);        /* the name's size */
-	assert_int_equal(left_after(4, &huge, 4), 0);        /* the description's */
-	assert_true(left_after(4, &addresses, 4) < 3);       /* without names */
-	assert_true(left_after(4, &one, 4) < 3);             /* without addresses */
-	assert_int_equal(left_after(8, &one, 4), 2);         /* of another type */
-	assert_int_equal(left_after(8, &three, 4), 3);       /* of the only one */
-	assert_int_equal(left_after(12, "x", 1), 2);         /* another's */
-	assert_int_equal(left_after(DESC, &far, 8), 2);      /* a place outside of the code */
-	assert_int_equal(left_after(DESC, &high, 8), 2);     /* one that wraps */
+	assert_int_equal(left_after(0, &huge, 4), 0);    /* the name's size */
+	assert_int_equal(left_after(4, &huge, 4), 0);    /* the description's */
+	assert_true(left_after(4, &addresses, 4) < 3);   /* without names */
+	assert_true(left_after(4, &one, 4) < 3);         /* without addresses */
+	assert_int_equal(left_after(8, &one, 4), 2);     /* of another type */
+	assert_int_equal(left_after(8, &three, 4), 3);   /* of the only one */
+	assert_int_equal(left_after(12, "x", 1), 2);     /* another's */
+	assert_int_equal(left_after(DESC, &far, 8), 2);  /* a place outside of the code */
+	assert_int_equal(left_after(DESC, &high, 8), 2); /* one that wraps */
+	memcpy(&within, notes.bytes + DESC, sizeof(within));
+	free(notes.bytes);
+	within++;
+	assert_int_equal(left_after(DESC, &within, 8), 2);   /* no mark's no-op stands there */
 	assert_int_equal(left_after(DESC + 16, &far, 8), 2); /* a semaphore that is nowhere */
 	assert_int_equal(left_after(DESC + 24, "\0", 1), 2); /* no provider */
 	assert_int_equal(left_after(DESC + 28, "xxxxxxxxxxxxxxxxxxxx", 12), 2); /* no end */
