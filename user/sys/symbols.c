@@ -95,12 +95,15 @@ static bool is_part(const char *addition)
 
 static enum mt_symbol_fit fit_plain(const struct mt_symbol_query *q, const char *symbol)
 {
-	const char *addition = find_addition(symbol);
-	const size_t n = addition ? (size_t)(addition - symbol) : 0;
+	const size_t n = strlen(q->name);
+	const char *addition = symbol + n;
 
-	if (strcmp(q->name, symbol) == 0)
+	/* most symbols differ early, and are not looked through */
+	if (strncmp(q->name, symbol, n) != 0)
+		return MT_FIT_NONE;
+	if (!*addition)
 		return MT_FIT_EXACT;
-	if (!addition || strncmp(q->name, symbol, n) != 0 || q->name[n] || is_part(addition))
+	if (find_addition(symbol) != addition || is_part(addition))
 		return MT_FIT_NONE;
 	return addition[0] == '@' ? MT_FIT_EXACT : MT_FIT_CLONE;
 }
@@ -207,11 +210,25 @@ static enum mt_symbol_fit fit_mangled(const struct mt_symbol_query *q, const cha
 	return fit != MT_FIT_NONE && addition && addition[0] == '.' ? MT_FIT_CLONE : fit;
 }
 
+/*
+ * As no query can be. A file can have millions of symbols that all are the end of one
+ * name of megabytes: looked through again and again that would take hours.
+ */
+static bool is_endless(const char *symbol)
+{
+	const size_t most = sizeof(((struct mt_symbol_query *)0)->name) + MT_MANGLED_MAX;
+
+	return strnlen(symbol, most) == most;
+}
+
 enum mt_symbol_fit mt_symbol_fit(const struct mt_symbol_query *q, const char *symbol)
 {
-	const enum mt_symbol_fit fit = fit_plain(q, symbol);
+	enum mt_symbol_fit fit;
 	char id[256];
 
+	if (is_endless(symbol))
+		return MT_FIT_NONE;
+	fit = fit_plain(q, symbol);
 	if (fit != MT_FIT_NONE || !mt_is_mangled(symbol))
 		return fit;
 	if (last_identifier(q->name, id, sizeof(id)) && !strstr(symbol, id))
@@ -343,6 +360,8 @@ void mt_symbol_near(const struct mt_elf *elf, const struct mt_symbol_query *q,
 		const char *name = syms[i].name;
 		struct mt_nearest one = {0};
 
+		if (is_endless(name))
+			continue;
 		if (mt_is_mangled(name)) {
 			if (hinted && demangled < NEAR_DEMANGLED_MAX && strstr(name, hint)) {
 				demangled++;

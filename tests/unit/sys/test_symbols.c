@@ -160,6 +160,24 @@ static void test_bomb(void **state)
 	assert_string_equal(out, "f");
 }
 
+/* A name of which a file can have millions that share one end is not looked through. */
+static void test_endless(void **state)
+{
+	const struct mt_symbol_query q = parsed("f");
+	char *name = malloc(1 << 20);
+
+	(void)state;
+	assert_non_null(name);
+	memset(name, 'x', 1 << 20);
+	memcpy(name, "f.", 2);
+	name[1000] = '\0';
+	assert_int_equal(mt_symbol_fit(&q, name), MT_FIT_CLONE);
+	name[1000] = 'x';
+	name[(1 << 20) - 1] = '\0';
+	assert_int_equal(mt_symbol_fit(&q, name), MT_FIT_NONE);
+	free(name);
+}
+
 void symbols_one(void);
 void symbols_two(void);
 __attribute__((noipa)) void symbols_one(void)
@@ -206,7 +224,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),  cmocka_unit_test(test_parse_wrong),
 		cmocka_unit_test(test_binary), cmocka_unit_test(test_fit),
-		cmocka_unit_test(test_bomb),   cmocka_unit_test(test_find),
+		cmocka_unit_test(test_bomb),   cmocka_unit_test(test_endless),
+		cmocka_unit_test(test_find),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
