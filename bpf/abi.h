@@ -175,10 +175,9 @@ struct mt_frame {
 #define MT_FUNC_ENTRY  1u  /* a call begins */
 #define MT_FUNC_EXIT   2u  /* it returns, if the stack pointer is that of its entry */
 #define MT_FUNC_TAIL   4u  /* it goes on, for good, where nobody can follow */
-#define MT_FUNC_TABLE  8u  /* the same, unless the jump stays in the function */
-#define MT_FUNC_AGAIN  16u /* a jump back to the entry: it is the same call */
-#define MT_FUNC_UNWIND 32u /* an unwinder or longjmp gives the stack pointer its new value */
-#define MT_FUNC_POPS   64u /* and the instruction then pops 8 bytes */
+#define MT_FUNC_AGAIN  8u  /* a jump back to the entry: it is the same call */
+#define MT_FUNC_UNWIND 16u /* an unwinder or longjmp gives the stack pointer its new value */
+#define MT_FUNC_POPS   32u /* and the instruction then pops 8 bytes */
 
 /* The call that a thread is in. */
 struct mt_call {
