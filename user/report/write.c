@@ -20,9 +20,9 @@
 /* The i-th value of a column. */
 typedef int64_t (*value_fn)(const struct process *p, size_t i, size_t which);
 
-static bool fits(int64_t v)
+static bool fits(int64_t v, bool is_signed)
 {
-	return v <= EXACT_MAX && v >= -EXACT_MAX;
+	return v <= EXACT_MAX && v >= (is_signed ? -EXACT_MAX : 0);
 }
 
 static void write_column(struct mt_json *j, const char *key, const struct process *p, value_fn get,
@@ -34,7 +34,7 @@ static void write_column(struct mt_json *j, const char *key, const struct proces
 
 	for (size_t i = 0; i < n; i++) {
 		same = same && get(p, i, which) == get(p, 0, which);
-		small = small && fits(get(p, i, which));
+		small = small && fits(get(p, i, which), is_signed);
 	}
 	if (same) {
 		if (is_signed)

@@ -443,6 +443,7 @@ static void test_hostile(void **state)
 	assert_string_equal(json_string_value(json_object_get(p, "comm")), name);
 	assert_int_equal(at(field(j, p, "MemStats", "Alloc"), 2), 102);
 	assert_int_equal(at(field(j, p, "MemStats", "Alloc"), 3), 103);
+	assert_true(at(field(j, p, "MemStats", "Alloc"), 1) > 1e19);
 	json_decref(j);
 	mt_report_free(&r);
 }
