@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/words.h"
 #include "memtrace.skel.h"
 #include "session/func_find.h"
 #include "session/internal.h"
@@ -154,6 +155,7 @@ static void tell_exits(const struct mt_func_found *found, const struct mt_exits 
 static void attach_unwinders(struct mt_session *s, pid_t pid, const struct mt_func_files *files)
 {
 	_cleanup_free_ struct mt_exits *e = malloc(sizeof(*e));
+	char path[1024];
 
 	for (size_t i = 0; e && i < files->n; i++) {
 		const struct mt_func_file *file = &files->v[i];
@@ -161,8 +163,8 @@ static void attach_unwinders(struct mt_session *s, pid_t pid, const struct mt_fu
 		if (mt_exits_unwind(file->f.elf, mt_kernel_version(), e) || !e->n)
 			continue;
 		if (!attach(s, pid, file->fd, e))
-			mt_info("%s: %zu probes where the stack is unwound", file->f.map->path,
-				e->n);
+			mt_info("%s: %zu probes where the stack is unwound",
+				mt_quote(path, sizeof(path), file->f.map->path), e->n);
 	}
 }
 
