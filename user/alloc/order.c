@@ -103,3 +103,15 @@ int mt_alloc_order(const struct mt_maps *maps, const struct mt_mem *mem, const u
 	memcpy(files, sorted, n * sizeof(const struct mt_mapping *));
 	return 0;
 }
+
+bool mt_mapping_is_first(const struct mt_maps *maps, size_t i)
+{
+	const struct mt_mapping *m = &maps->v[i];
+
+	if (!m->exec || !m->inode || m->path[0] != '/')
+		return false;
+	for (size_t k = 0; k < i; k++)
+		if (maps->v[k].exec && mt_mapping_same_file(&maps->v[k], m))
+			return false;
+	return true;
+}

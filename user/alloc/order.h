@@ -14,6 +14,9 @@ static inline bool mt_mapping_same_file(const struct mt_mapping *a, const struct
 	return a->inode == b->inode && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor;
 }
 
+/* True if the i-th mapping is code of a file that none before it is code of. */
+bool mt_mapping_is_first(const struct mt_maps *maps, size_t i);
+
 /*
  * Sorts files (one mapping each) into the order of the linker's list, which it
  * keeps for debuggers (struct r_debug of link.h, glibc and musl); files that

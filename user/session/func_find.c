@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/order.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/writer.h"
@@ -62,10 +63,9 @@ int mt_func_files_open(pid_t pid, const struct mt_maps *maps, const struct mt_sy
 
 	memset(ret, 0, sizeof(*ret));
 	for (size_t i = 0; i < maps->n && !r && ret->n < FILES_MAX; i++) {
-		const struct mt_mapping *m = &maps->v[i];
-
-		if (m->exec && m->path[0] == '/' && mt_symbol_in(q, m->path))
-			r = open_one(tid, m, ret);
+		/* one that is mapped thousands of times is opened once */
+		if (mt_mapping_is_first(maps, i) && mt_symbol_in(q, maps->v[i].path))
+			r = open_one(tid, &maps->v[i], ret);
 	}
 	return r;
 }

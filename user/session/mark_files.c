@@ -58,19 +58,6 @@ static int search_file(struct search *q, pid_t tid, const struct mt_mapping *m)
 	return 0;
 }
 
-/* Its mappings stand together, mostly: the same one twice is no harm but work. */
-static bool is_new_file(const struct mt_maps *maps, size_t i)
-{
-	const struct mt_mapping *m = &maps->v[i];
-
-	if (!m->exec || !m->inode || m->path[0] != '/')
-		return false;
-	for (size_t k = 0; k < i; k++)
-		if (maps->v[k].exec && mt_mapping_same_file(&maps->v[k], m))
-			return false;
-	return true;
-}
-
 static int search_process(struct search *q, pid_t pid)
 {
 	MT_CLEANUP(mt_maps_free) struct mt_maps *maps = NULL;
@@ -78,7 +65,7 @@ static int search_process(struct search *q, pid_t pid)
 	int r = mt_maps_read(tid, &maps);
 
 	for (size_t i = 0; !r && i < maps->n; i++)
-		if (is_new_file(maps, i))
+		if (mt_mapping_is_first(maps, i))
 			r = search_file(q, tid, &maps->v[i]);
 	return r;
 }

@@ -145,6 +145,24 @@ static void test_too_early(void **state)
 	expect(0, 1, 2, 3);
 }
 
+static void test_first(void **state)
+{
+	struct mt_mapping v[] = {
+		{.inode = 1, .path = "/a"},
+		{.inode = 1, .exec = true, .path = "/a"},
+		{.inode = 2, .exec = true, .path = "/b"},
+		{.inode = 1, .exec = true, .path = "/a"},
+		{.inode = 2, .dev_minor = 1, .exec = true, .path = "/b"},
+		{.exec = true, .path = "[vdso]"},
+	};
+	static const bool first[] = {false, true, true, false, true, false};
+	const struct mt_maps all = {.v = v, .n = sizeof(v) / sizeof(v[0])};
+
+	(void)state;
+	for (size_t i = 0; i < all.n; i++)
+		assert_int_equal(mt_mapping_is_first(&all, i), first[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +170,7 @@ int main(void)
 		cmocka_unit_test_setup(test_unknown_entry, setup),
 		cmocka_unit_test_setup(test_hostile, setup),
 		cmocka_unit_test_setup(test_too_early, setup),
+		cmocka_unit_test(test_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
