@@ -146,8 +146,7 @@ static void tell_exits(const struct mt_func_found *found, const struct mt_exits 
 	mt_info("%s: probed at +%u (%s: %s)", found->name, p->skip, p->insn, p->why);
 	mt_info("%s: %zu exit%s%s%s; %zu of the %zu probes single-stepped", found->name, exits,
 		exits == 1 ? "" : "s", e->tails ? ", some by jumps that cannot be followed" : "",
-		e->cut ? "; jumps to other functions count as exits, there are too many to follow"
-		       : "",
+		e->cut ? "; jumps to other functions count as exits, not all can be followed" : "",
 		e->single, e->n);
 }
 

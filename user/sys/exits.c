@@ -26,6 +26,7 @@ struct search {
 	struct mt_exits *out;
 	bool follow;     /* jumps to other functions of the file */
 	bool tables;     /* there are jumps through tables */
+	bool elsewhere;  /* and jumps that nobody can follow in what it jumps to */
 	uint64_t size;   /* bytes of the function */
 	uint64_t *lines; /* where its straight lines begin; owned */
 	size_t n_lines;
@@ -193,6 +194,7 @@ static void on_lost(struct search *s, const struct mt_flow *flow)
 		s->bad = s->bad || in_function(s, flow->addr);
 		return;
 	}
+	s->elsewhere = s->elsewhere || !in_function(s, flow->addr);
 	jump = classify(s, &in);
 	s->tables = s->tables || jump != JUMP_LEAVES;
 	if (jump != JUMP_STAYS)
@@ -301,7 +303,7 @@ static int walk(struct search *s, bool follow)
 		out->n = 1;
 		out->single = out->v[0].place.step == MT_STEP_SINGLE;
 		out->v[0].kind = MT_FUNC_ENTRY;
-		out->tails = s->full = s->tables = false;
+		out->tails = s->full = s->tables = s->elsewhere = false;
 		s->by_lines = n != 0;
 		s->bad = s->by_lines && s->skewed;
 		r = mt_place_walk(&s->rq, s->lines, n, on_flow, s, &budget);
@@ -391,7 +393,8 @@ int mt_exits_find(const struct mt_elf *elf, const struct mt_exits_of *of, uint32
 		r = sweep(&s);
 	if (!r)
 		r = walk(&s, true);
-	if (r == -E2BIG)
+	/* of another function's table the returns would be missed, and calls seem to be left */
+	if (r == -E2BIG || (!r && s.elsewhere))
 		r = walk(&s, false);
 	if (r)
 		return r;

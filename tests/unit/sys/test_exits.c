@@ -55,6 +55,9 @@ FUNC(e_again, "dec %edi\n" AT(e_again_a) "jne e_again\n" AT(e_again_x) "ret\n");
 FUNC(e_never, "call e_other\n 1: jmp 1b\n");
 FUNC(e_lock, "lock incl (%rdi)\n mov %edi,%eax\n" AT(e_lock_x) "ret\n");
 FUNC(e_lock_loop, "lock incl (%rdi)\n1: dec %edi\n jne 1b\n ret\n");
+/* to another function, which jumps through a table: its returns are not all known */
+FUNC(e_to_table, "push %rax\n pop %rax\n" AT(e_to_table_t) "jmp e_table\n");
+FUNC(e_to_notrack, "push %rax\n pop %rax\n" AT(e_to_notrack_t) "jmp e_notrack\n");
 /* data that make what stands behind them look like returns within instructions */
 FUNC(e_data, "lea 9f(%rip),%rdx\n movslq (%rdx,%rdi,4),%rax\n add %rdx,%rax\n jmp *%rax\n"
 	     " .byte 0x48, 0xb8\n1: .fill 7, 1, 0x90\n mov $0xc3c3c3c3,%eax\n dec %edi\n"
@@ -144,6 +147,16 @@ static void test_follows(void **state)
 	assert_int_equal(find("e_follow"), 0);
 	assert_int_equal(kind_at("e_other_x"), MT_FUNC_EXIT);
 	assert_int_equal(e.n, 2);
+}
+
+/* What has a table of its own ends where it is jumped to. */
+static void test_follows_no_tables(void **state)
+{
+	(void)state;
+	check("e_to_table", 2);
+	assert_true(e.tails && e.cut);
+	check("e_to_notrack", 2);
+	assert_true(e.tails && e.cut);
 }
 
 /* An allocator's functions are not. */
@@ -248,11 +261,17 @@ static int close_self(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_returns),   cmocka_unit_test(test_follows),
-		cmocka_unit_test(test_tails),     cmocka_unit_test(test_stops),
-		cmocka_unit_test(test_tables),    cmocka_unit_test(test_again),
-		cmocka_unit_test(test_refused),   cmocka_unit_test(test_lock),
-		cmocka_unit_test(test_unwinders), cmocka_unit_test(test_data),
+		cmocka_unit_test(test_returns),
+		cmocka_unit_test(test_follows),
+		cmocka_unit_test(test_tails),
+		cmocka_unit_test(test_stops),
+		cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_again),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_unwinders),
+		cmocka_unit_test(test_data),
+		cmocka_unit_test(test_follows_no_tables),
 	};
 
 	return cmocka_run_group_tests(tests, open_self, close_self);
