@@ -109,7 +109,7 @@ def counted(program, func, name=None, threads=4, rounds=500, allocator="glibc"):
     return f
 
 
-SHAPES = ["plain", "nothing", "tail_jump", "tail_malloc", "by_switch", "by_array",
+SHAPES = ["plain", "nothing", "tail_jump", "tail_malloc", "by_switch", "to_switch", "by_array",
           "by_const_array", "varying", "tail_pointer", "ping"]
 
 

@@ -168,6 +168,46 @@ static void run_by_switch(int n)
 		free(p);
 }
 
+/* A jump to another function, all of whose returns are behind its table. */
+static __attribute__((noipa)) void *framed(int which, struct call *c, size_t n)
+{
+	void *p = take(c, n + 1);
+
+	switch (which) {
+	case 0:
+		give(c, take(c, 8));
+		return p;
+	case 1:
+		give(c, take(c, n));
+		give(c, take(c, 100));
+		return p;
+	case 2:
+		give(c, p);
+		return take(c, 70);
+	case 3:
+		give(c, p);
+		return NULL;
+	case 4:
+		give(c, take(c, 1000));
+		give(c, p);
+		return take(c, 5);
+	case 5:
+		return p;
+	default:
+		__builtin_unreachable();
+	}
+}
+
+MEASURED void *to_switch(size_t n, struct call *c, int which)
+{
+	return framed(which, c, n + 1);
+}
+
+static void run_to_switch(int n)
+{
+	free(to_switch((size_t)n % 50, record(), n % 6));
+}
+
 static void *(*const handlers[])(struct call *, size_t) = {case_0, case_1, case_2, case_3,
 							   case_4, case_5, case_6, case_7};
 
@@ -390,6 +430,7 @@ static const struct function functions[] = {
 	{"tail_malloc", run_tail_malloc},
 	{"tail_pointer", run_tail_pointer},
 	{"by_switch", run_by_switch},
+	{"to_switch", run_to_switch},
 	{"by_array", run_by_array},
 	{"by_const_array", run_by_const_array},
 	{"ping", run_ping},
