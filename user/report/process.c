@@ -180,9 +180,11 @@ static void set_rates(struct process *p, struct point *pt)
 
 		if (__builtin_add_overflow(*sum, pt->d.v[i], sum))
 			*sum = UINT64_MAX;
-		if (pt->dt_ns)
-			pt->track[LEVELS + i] =
-				(uint64_t)((double)pt->d.v[i] / (double)pt->dt_ns * 1e6);
+		if (pt->dt_ns) {
+			double rate = (double)pt->d.v[i] / (double)pt->dt_ns * 1e6;
+
+			pt->track[LEVELS + i] = rate < 1e19 ? (uint64_t)rate : UINT64_MAX;
+		}
 	}
 	pt->sum = p->sum;
 }
