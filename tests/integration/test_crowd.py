@@ -31,10 +31,12 @@ def two_hundred_at_once():
     t.check(201)
 
 
-@cases(row=("(af)" * 1000, 1000), crowd=("[ag]" * 300 + "e", 300))
+# How many of a crowd have ended when one looks is chance: a snapshot of each may be
+# in memory at a time, some 32 KiB.
+@cases(row=("(af)" * 1000, 1000, 1 << 20), crowd=("[ag]" * 300 + "e", 300, 300 << 15))
 def memory_returns(what):
     """What one batch of processes took is there for the next."""
-    script, n = what
+    script, n, varies = what
     out = tmp("out.json")
     t = Family("ga" + (script + "g") * 4)
     tracer = Tracer("-p", t.pid, "-F", "-f", "json", "-i", "1h", "-o", out)
@@ -59,7 +61,7 @@ def memory_returns(what):
     maps = [s["map_bytes"] for s in seen]
     # some slots that wait in the kernel hold their chunk of 64
     check(maps[-1] <= max(maps[:-1]) + (1 << 20), f"map_bytes {maps}")
-    check(rss[-1] <= max(rss[:-1]) + (1 << 20), f"rss {rss}")
+    check(rss[-1] <= max(rss[:-1]) + varies, f"rss {rss}")
 
 
 BUILD = """
